@@ -1,0 +1,1 @@
+"""Continual learning with hypernetworks: the parts that the notebooks put together."""

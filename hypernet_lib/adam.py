@@ -1,0 +1,32 @@
+"""Adam, with one fused kernel for each variable."""
+
+from __future__ import annotations
+
+from hypernet_lib.quiet import tf
+
+
+class Adam:
+    """Adam (Kingma and Ba, arXiv 1412.6980); its state starts afresh with each task."""
+
+    beta1, beta2, epsilon = 0.9, 0.999, 1e-7
+
+    def __init__(self, variables: list[tf.Variable]):
+        self.steps = tf.Variable(0, dtype=tf.int64)
+        self.moments = {v.ref(): [tf.Variable(tf.zeros_like(v)) for _ in "mv"] for v in variables}
+
+    def reset(self) -> None:
+        self.steps.assign(0)
+        for moments in self.moments.values():
+            for moment in moments:
+                moment.assign(tf.zeros_like(moment))
+
+    def apply(self, gradients: list[tf.Tensor], variables: list[tf.Variable], learning_rate: tf.Tensor) -> None:
+        """Move each variable by one step of Adam. Counts one step, however many variables there are."""
+        steps = tf.cast(self.steps.assign_add(1), tf.float32)
+        for gradient, variable in zip(gradients, variables, strict=True):
+            m, v = self.moments[variable.ref()]
+            tf.raw_ops.ResourceApplyAdam(
+                var=variable.handle, m=m.handle, v=v.handle, beta1_power=self.beta1**steps,
+                beta2_power=self.beta2**steps, lr=learning_rate, beta1=self.beta1, beta2=self.beta2,
+                epsilon=self.epsilon, grad=tf.convert_to_tensor(gradient),
+            )  # fmt: skip

@@ -1,0 +1,101 @@
+"""What keeps the hypernetwork from forgetting: a snapshot of it, and the gradient of the memory loss.
+
+With h [n, k + 1] the trunk's output for the n = T C rows (remembered task, chunk) and H [k + 1, S] the head, the
+memory loss is
+
+    beta / T  *  || h H - h* H* ||^2          (von Oswald et al., arXiv 1906.00695, equation 2)
+
+where a star marks the snapshot. The few surplus outputs of each last chunk are kept like the rest. Its gradient has
+two exact forms. The direct form generates the weights: R = h H - W*, then
+
+    dL/dh ~ R H^T            dL/dH ~ h^T R                                      3 n k S multiply-adds
+
+The moments form never does. With d = h - h* and D = H - H*, R = d H + h* D without cancellation, so that
+
+    dL/dh ~ d (H H^T) + h* (D H^T)      dL/dH ~ (h^T d) H + (h^T h*) D         4 k^2 S multiply-adds, whatever n is
+
+`remember` takes the snapshot in the form that is cheaper for its shapes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from hypernet_lib.hypernet import Hypernetwork
+from hypernet_lib.quiet import tf
+
+
+class DirectMemory(NamedTuple):
+    """The snapshot for few rows: the remembered tasks' generated weights themselves."""
+
+    embeddings: tf.Tensor  # [T, E]
+    weights: tf.Tensor  # W* = h* H* [T C, S]
+
+    def sample(self, tasks: tf.Tensor, n_chunks: int) -> DirectMemory:
+        """The snapshot of the given tasks [m] alone."""
+        return DirectMemory(tf.gather(self.embeddings, tasks), _gather_rows(self.weights, tasks, n_chunks))
+
+    def gradients(self, h: tf.Tensor, head: tf.Tensor, scale: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
+        """The gradient of scale / 2 * ||R||^2 with respect to h [n, k + 1] and head [k + 1, S]; products in `dtype`."""
+        R = h @ head - self.weights  # [n, S], a small difference of large weights: never rounded before
+        scaled, R, H = [tf.cast(x, dtype) for x in (scale * h, R, head)]
+        dh, dH = tf.matmul(R, H, transpose_b=True), tf.matmul(scaled, R, transpose_a=True)
+        return scale * tf.cast(dh, h.dtype), tf.cast(dH, h.dtype)
+
+
+class MomentsMemory(NamedTuple):
+    """The snapshot for many rows: the trunk's outputs and the head, from which no weights are ever generated."""
+
+    embeddings: tf.Tensor  # [T, E]
+    hidden: tf.Tensor  # h* [T C, k + 1]
+    head: tf.Tensor  # H* [k + 1, S]
+
+    def sample(self, tasks: tf.Tensor, n_chunks: int) -> MomentsMemory:
+        """The snapshot of the given tasks [m] alone."""
+        return MomentsMemory(tf.gather(self.embeddings, tasks), _gather_rows(self.hidden, tasks, n_chunks), self.head)
+
+    def gradients(self, h: tf.Tensor, head: tf.Tensor, scale: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
+        """The gradient of scale / 2 * ||R||^2 with respect to h [n, k + 1] and head [k + 1, S]; products in `dtype`."""
+        d, D = h - self.hidden, head - self.head  # [n, k + 1], [k + 1, S]
+        # The scale goes where things are small, and not on the gradient of the wide head.
+        scaled, then, d, H, D = [tf.cast(x, dtype) for x in (scale * h, self.hidden, d, head, D)]
+        dh = d @ tf.matmul(H, H, transpose_b=True) + then @ tf.matmul(D, H, transpose_b=True)
+        dH = tf.matmul(scaled, d, transpose_a=True) @ H + tf.matmul(scaled, then, transpose_a=True) @ D
+        return scale * tf.cast(dh, h.dtype), tf.cast(dH, h.dtype)
+
+
+Memory = DirectMemory | MomentsMemory
+
+
+def remember(hypernet: Hypernetwork, n_tasks: int, n_regularized: int | None = None) -> Memory:
+    """The snapshot of the first `n_tasks` tasks, before the next one is learned.
+
+    `n_regularized` is how many of them enter each memory loss (default: all); it decides which form is cheaper.
+    """
+    embeddings = tf.identity(hypernet.task_embeddings[:n_tasks])  # [T, E]
+    hidden = hypernet.hidden(embeddings)  # h* [T C, k + 1]
+    head = tf.identity(hypernet.head)
+    n_rows = (n_regularized or n_tasks) * hypernet.n_chunks
+    if 3 * n_rows < 4 * head.shape[0]:
+        return DirectMemory(embeddings, hidden @ head)
+    return MomentsMemory(embeddings, hidden, head)
+
+
+def memory_gradients(
+    hypernet: Hypernetwork, memory: Memory, strength: float, dtype: tf.DType = tf.float32
+) -> list[tf.Tensor]:
+    """The gradient of strength / T * ||h H - h* H*||^2 for each of `hypernet.shared_variables`.
+
+    Exact in float32; with `dtype` bfloat16 the wide products round what they multiply, and the rest stays float32.
+    """
+    *below_head, head = hypernet.shared_variables
+    with tf.GradientTape() as tape:
+        h = hypernet.hidden(memory.embeddings)  # [T C, k + 1]
+    scale = 2 * strength / tf.cast(tf.shape(memory.embeddings)[0], h.dtype)
+    dh, dhead = memory.gradients(h, head.read_value(), scale, dtype)
+    return [*tape.gradient(h, below_head, output_gradients=dh), dhead]
+
+
+def _gather_rows(rows: tf.Tensor, tasks: tf.Tensor, n_chunks: int) -> tf.Tensor:
+    """The rows [m C, ...] that belong to the given tasks [m]."""
+    return tf.gather(rows, tf.reshape(tasks[:, None] * n_chunks + tf.range(n_chunks), [-1]))

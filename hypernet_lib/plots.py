@@ -1,0 +1,128 @@
+"""Every figure that the notebooks and the README show. Each function takes tables and arrays and returns a figure."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from IPython.display import display
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from hypernet_lib.metrics import AccuracyMatrix
+
+MARKERS = ["o", "s", "^", "D", "v", "P"]
+STYLE = {"axes.grid": True, "grid.alpha": 0.3, "axes.spines.top": False, "axes.spines.right": False}
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Show a figure in a notebook; `alt` says in words what it shows, for who cannot see it."""
+    display(figure, metadata={"image/png": {"alt": alt}})
+
+
+def show_images(images: np.ndarray, shape: tuple[int, int], titles: list[str]) -> Figure:
+    """A row of grey images, from their flat pixels [n, P]."""
+    figure, all_axes = plt.subplots(1, len(images), figsize=(1.6 * len(images), 1.9), squeeze=False)
+    for axes, image, title in zip(all_axes[0], images, titles, strict=True):
+        axes.imshow(np.reshape(image, shape), cmap="gray")
+        axes.set_title(title, fontsize=9)
+        axes.set_axis_off()
+    return _done(figure)
+
+
+def loss_curves(losses: dict[str, np.ndarray], smooth: int = 20) -> Figure:
+    """Cross-entropy against training steps, a line for each name, as the mean of the last `smooth` steps."""
+    figure, axes = _axes(7, 3.2)
+    for (name, values), colour in zip(losses.items(), _colours(len(losses)), strict=True):
+        values = pd.Series(values).rolling(smooth, min_periods=1).mean()
+        axes.plot(values, color=colour, label=name, marker=_marker(losses, name), markevery=0.1)
+    axes.set(xlabel="training step", ylabel="cross-entropy", yscale="log")
+    axes.legend()
+    return _done(figure)
+
+
+def accuracy_matrix(metrics: pd.DataFrame, title: str = "") -> Figure:
+    """R as a heat map: row i after learning i + 1 tasks, column j for task j; blank where it was not measured."""
+    R = AccuracyMatrix(metrics).R
+    side = min(8.0, 2.5 + 0.4 * len(R))
+    figure, axes = plt.subplots(figsize=(side + 1, side))
+    few = len(R) <= 12
+    sns.heatmap(
+        R, vmin=0, vmax=1, cmap="viridis", annot=few, fmt=".2f", annot_kws={"size": 8}, square=True, ax=axes,
+        yticklabels=range(1, len(R) + 1) if few else "auto", cbar_kws={"label": "accuracy", "shrink": 0.8},
+    )  # fmt: skip
+    axes.set(xlabel="task", ylabel="tasks learned", title=title)
+    return _done(figure)
+
+
+def final_accuracies(runs: dict[str, pd.DataFrame]) -> Figure:
+    """Accuracy on every task after the last one, runs as differently marked points (the original's `one_plot`)."""
+    figure, axes = _axes(8, 3.6)
+    for (name, metrics), colour in zip(runs.items(), _colours(len(runs)), strict=True):
+        matrix = AccuracyMatrix(metrics)
+        axes.plot(
+            matrix.final, color=colour, marker=_marker(runs, name), linestyle="", label=f"{name}: mean {matrix.acc:.4f}"
+        )
+    axes.set(xlabel="task", ylabel="accuracy after the last task")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend()
+    return _done(figure)
+
+
+def compare_at(runs: dict[str, pd.DataFrame], learned: int) -> Figure:
+    """Accuracy on every task once `learned` tasks are learned, a panel for each run (the original's `three_plots`)."""
+    figure, all_axes = plt.subplots(1, len(runs), figsize=(3.4 * len(runs), 3.2), sharey=True, squeeze=False)
+    for axes, (name, metrics), colour in zip(all_axes[0], runs.items(), _colours(len(runs)), strict=True):
+        then = metrics[metrics["learned"] == learned].sort_values("task")
+        axes.plot(then["task"], then["accuracy"], color=colour, marker=_marker(runs, name), linestyle="")
+        axes.set(xlabel="task", title=f"{name}\nmean {then['accuracy'].mean():.4f}", ylim=(0, 1.02))
+        axes.grid(alpha=0.3)
+    all_axes[0, 0].set_ylabel(f"accuracy after {learned} tasks")
+    sns.despine(figure)
+    return _done(figure)
+
+
+def task_over_time(runs: dict[str, pd.DataFrame], task: int = 0) -> Figure:
+    """Accuracy on one task as more tasks are learned: the plainest picture of forgetting."""
+    figure, axes = _axes(7, 3.2)
+    for (name, metrics), colour in zip(runs.items(), _colours(len(runs)), strict=True):
+        one = metrics[metrics["task"] == task]
+        axes.plot(one["learned"], one["accuracy"], color=colour, marker=_marker(runs, name), label=name)
+    axes.set(xlabel="tasks learned", ylabel=f"accuracy on task {task}", ylim=(0, 1.02))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend()
+    return _done(figure)
+
+
+def step_cost(steps: pd.DataFrame) -> Figure:
+    """Milliseconds of a training step against remembered tasks; `steps` has the columns form, tasks, ms_per_step."""
+    figure, axes = _axes(7, 3.8)
+    forms = dict(list(steps.groupby("form", sort=False)))
+    for (form, rows), colour in zip(forms.items(), _colours(len(forms)), strict=True):
+        axes.plot(rows["tasks"], rows["ms_per_step"], color=colour, marker=_marker(forms, form), label=form)
+    axes.set(xlabel="remembered tasks", ylabel="milliseconds per step", xscale="log", yscale="log")
+    axes.set_xticks(sorted(steps["tasks"].unique()), labels=sorted(steps["tasks"].unique()))
+    axes.legend()
+    return _done(figure)
+
+
+def _axes(width: float, height: float):
+    with plt.rc_context(STYLE):
+        return plt.subplots(figsize=(width, height))
+
+
+def _colours(n: int) -> list:
+    return sns.color_palette("colorblind", n)
+
+
+def _marker(runs: dict, name: str) -> str:
+    return MARKERS[list(runs).index(name) % len(MARKERS)]
+
+
+def _done(figure: Figure) -> Figure:
+    """Lay out the figure and take it off pyplot's list, so that a notebook shows it once, as the cell's value."""
+    figure.set_facecolor("white")  # a page with a dark background would swallow the labels
+    figure.tight_layout()
+    plt.close(figure)
+    return figure

@@ -1,0 +1,131 @@
+"""Permuted tasks: one data set of images, seen through a different fixed shuffling of its pixels in every task."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import io
+
+import numpy as np
+
+# Height, width and number of classes of the data sets that need no library to be described.
+KNOWN_DATASETS = {
+    "digits": (8, 8, 10),
+    "mnist": (28, 28, 10),
+    "fashion_mnist": (28, 28, 10),
+    "kmnist": (28, 28, 10),
+}
+
+
+class DataError(RuntimeError):
+    """A data set is unknown, unfit or cannot be prepared; the message says what was tried and what to do."""
+
+
+class PermutedTasks:
+    """A data set and its permutations: task 0 shows the images as they are, task t shuffles their pixels.
+
+    Attributes, all NumPy arrays on the host; N training and M test images of P = height * width pixels:
+        train_images [N, P], test_images [M, P]: float32, normalised with the training pixels' mean and standard
+            deviation: over all pixels together, but the mean over each pixel for itself where `center_pixels` says so
+        train_labels [N], test_labels [M]: int32
+        image_shape: (height, width); n_classes: number of classes
+
+    The permutations are those of Goodfellow et al., "An empirical investigation of catastrophic forgetting"
+    (arXiv 1312.6211), section 5.3. Raises DataError where the data set cannot be had.
+    """
+
+    def __init__(self, dataset: str, seed: int = 0, center_pixels: bool = False):
+        self.dataset, self.seed = dataset, seed
+        *shape, self.n_classes = describe_dataset(dataset)
+        self.image_shape = tuple(shape)
+        load = _load_digits if dataset == "digits" else _load_with_tfds
+        (train_images, train_labels), (test_images, test_labels) = load(dataset)
+        mean = train_images.mean(axis=0 if center_pixels else None, dtype=np.float64).reshape(-1)  # [P] or [1]
+        std = train_images.std(dtype=np.float64)
+        self.train_images = _flat(train_images, mean, std)  # [N, P]
+        self.test_images = _flat(test_images, mean, std)  # [M, P]
+        self.train_labels = train_labels.astype(np.int32)  # [N]
+        self.test_labels = test_labels.astype(np.int32)  # [M]
+
+    @property
+    def n_pixels(self) -> int:
+        return self.train_images.shape[1]
+
+    def permutation(self, task: int) -> np.ndarray:
+        """The pixels' new order in this task, int32 [P]: `images[:, permutation]` is what the task shows."""
+        if task == 0:
+            return np.arange(self.n_pixels, dtype=np.int32)
+        # Keyed by (seed, task), so a task stays the same however many others there are.
+        return np.random.default_rng([self.seed, task]).permutation(self.n_pixels).astype(np.int32)
+
+
+def describe_dataset(name: str) -> tuple[int, int, int]:
+    """(height, width, number of classes) of a data set, without downloading it.
+
+    Raises DataError for an unknown name, with the nearest valid one, and for a set of no single-channel images.
+    """
+    if name in KNOWN_DATASETS:
+        return KNOWN_DATASETS[name]
+    tfds = _tfds()
+
+    names = [*KNOWN_DATASETS, *tfds.list_builders(with_community_datasets=False)]
+    if name.split("/")[0] not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        raise DataError(f"no such data set{f'; did you mean {near[0]}?' if near else ''}")
+    try:
+        features = tfds.builder(name).info.features
+        height, width, channels = features["image"].shape
+        classes = features["label"].num_classes
+    except Exception as error:  # a builder may raise anything; whatever it is, the set is of no use here
+        raise DataError(f"not a set of labelled images ({_first_line(error)})") from None
+    if channels != 1 or None in (height, width, classes):
+        raise DataError(f"images are {height} x {width} x {channels}; expected a fixed size and a single channel")
+    return height, width, classes
+
+
+def _load_digits(_: str):
+    """scikit-learn's 1,797 handwritten digits of 8 x 8 pixels, which come with the package."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    images, labels = load_digits(return_X_y=True)
+    train_x, test_x, train_y, test_y = train_test_split(
+        images, labels, test_size=360, stratify=labels, random_state=0
+    )  # the same split whatever the seed, so that runs are comparable
+    return (train_x, train_y), (test_x, test_y)
+
+
+def _load_with_tfds(name: str):
+    """The train and test splits of a TFDS data set, prepared first where they are not yet on the disk."""
+    tfds = _tfds()
+
+    tfds.disable_progress_bar()
+    try:
+        builder = tfds.builder(name)
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints folders of this machine into the notebook
+            builder.download_and_prepare()
+        data = [builder.as_dataset(split=split, batch_size=-1) for split in ("train", "test")]
+        return [(tfds.as_numpy(split["image"]), tfds.as_numpy(split["label"])) for split in data]
+    except Exception as error:  # network, disk, checksum, missing split: all end here
+        raise DataError(
+            f"{name} could not be prepared. Tried: reading it from {tfds.core.constants.DATA_DIR}, then downloading it "
+            f"there with tensorflow-datasets ({type(error).__name__}: {_first_line(error)}). Two ways out: start again "
+            f"with a network; or copy the folder of a machine that has it prepared, and name that folder in the "
+            f"environment variable TFDS_DATA_DIR. The data set 'digits' needs no download."
+        ) from error
+
+
+def _tfds():
+    """tensorflow-datasets, imported only where it is needed: it takes seconds, and brings TensorFlow along."""
+    from hypernet_lib.quiet import tf  # noqa: F401, I001  (first, so that TensorFlow is imported quietly)
+    import tensorflow_datasets as tfds
+
+    return tfds
+
+
+def _flat(images: np.ndarray, mean: np.ndarray, std: float) -> np.ndarray:
+    return ((images.reshape(len(images), -1) - mean) / std).astype(np.float32)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), "no message")

@@ -1,0 +1,87 @@
+"""Carry out the experiments of YAML files: one papermill execution of notebook 03 for each.
+
+    python run_experiments.py                                        the original's three, params/experiments.yaml
+    python run_experiments.py params/quickstart.yaml                 three small ones, in about a minute
+    python run_experiments.py --list                                 how far each of them is
+    python run_experiments.py --only big_network_big_regularization --set seed=1 --set run_name=big_seed1
+
+Exit status: 0 when every run finished, 1 when one failed, 2 for wrong input (then nothing was started or written),
+130 when Ctrl-C stopped it. A run that was interrupted goes on after its last finished task.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from hypernet_lib.batch import overview, plan, run_all, table
+from hypernet_lib.experiment import ExperimentError
+from hypernet_lib.experiment_files import parse_value
+from hypernet_lib.folders import run_folder, shown
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*", default=["params/experiments.yaml"], metavar="FILE", help="experiments")
+    parser.add_argument("--only", nargs="+", action="extend", default=[], metavar="RUN_NAME", help="only these runs")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter for every run")
+    parser.add_argument("--dry-run", action="store_true", help="check and print the experiments, start none")
+    parser.add_argument("--list", action="store_true", help="show how far each experiment is, start none")
+    parser.add_argument("--overwrite", action="store_true", help="replace runs that are there already")
+    options = parser.parse_args(arguments)
+    try:
+        ignore_what_is_there = options.overwrite or options.dry_run or options.list
+        experiments = plan(options.files, options.only, _settings(options.set), ignore_what_is_there)
+    except ExperimentError as error:
+        print(f"wrong input, nothing was started:\n{error}", file=sys.stderr)
+        return 2
+    if options.list:
+        print(overview(experiments).to_string(index=False))
+        return 0
+    for note in [note for experiment in experiments for note in experiment.notes]:
+        print(f"note: {note}")
+    if options.dry_run:
+        print("---\n".join(experiment.to_yaml() for experiment in experiments), end="")
+        return 0
+    outcomes = []
+    try:
+        for outcome in run_all(experiments, options.overwrite):
+            outcomes.append(outcome)
+            if outcome.was_finished:
+                print(f"{outcome.experiment.run_name} is finished already, with these parameters (--overwrite: again)")
+            if outcome.error:
+                print(f"{outcome.experiment.run_name} failed: {outcome.error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on after the last finished task", file=sys.stderr)
+        _report(outcomes)
+        return 130
+    _report(outcomes)
+    return 0 if len(outcomes) == len(experiments) and not any(o.error for o in outcomes) else 1
+
+
+def _settings(pairs: list[str]) -> dict[str, object]:
+    settings = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator:
+            raise ExperimentError(f"--set {pair}: expected KEY=VALUE, such as --set seed=1")
+        settings[key] = parse_value(value)
+    return settings
+
+
+def _report(outcomes: list) -> None:
+    """The table of finished runs, where their files are, and the runs that failed."""
+    finished = [o.experiment for o in outcomes if not o.error]
+    if finished:
+        print(f"\n{table(outcomes).to_string(index=False)}\n")
+        for experiment in finished:
+            print(f"{experiment.run_name}: {shown(run_folder(experiment))}/ has run.ipynb, figures/ and metrics.csv")
+        for logdir in dict.fromkeys(shown(run_folder(e).parent) for e in finished):
+            print(f"TensorBoard: tensorboard --logdir {logdir}")
+    failed = [o.experiment.run_name for o in outcomes if o.error]
+    if failed:
+        print(f"{len(failed)} of {len(outcomes)} runs failed: {', '.join(failed)}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

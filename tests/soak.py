@@ -1,0 +1,89 @@
+"""An experiment file over and over, killed at random moments: every run must end complete and the same.
+
+    python tests/soak.py [--file params/quickstart.yaml] [--rounds 20] [--kills 3] [--seed 0] [--within 25]
+
+In every round the command is started, and up to `--kills` times something of it is killed at a random moment: the
+command alone, its kernel alone, both, or the command by Ctrl-C. It is started again until it says that all is done.
+Then every metrics.csv is compared with that of an undisturbed run.
+"""
+
+import argparse
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def start(file, logdir):
+    command = [sys.executable, "run_experiments.py", str(file), "--set", f"logdir={logdir}"]
+    return subprocess.Popen(
+        command,
+        cwd=PROJECT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores Ctrl-C
+    )
+
+
+def disturb(process, what):
+    """Kill the command, its kernel, or both; or interrupt the command as Ctrl-C does."""
+    kernels = psutil.Process(process.pid).children(recursive=True)
+    if what == "Ctrl-C":
+        process.send_signal(signal.SIGINT)
+    if what in ("command", "both"):
+        process.kill()
+    if what in ("kernel", "both"):
+        for kernel in kernels:
+            kernel.kill()
+
+
+def metrics(logdir):
+    return {path.parent.name: path.read_bytes() for path in Path(logdir).glob("*/metrics.csv")}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--file", default="params/quickstart.yaml")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--kills", type=int, default=3, help="most kills in a round")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--within", type=float, default=25, help="seconds within which a kill comes")
+    options = parser.parse_args()
+    dice, done, wrong = random.Random(options.seed), Counter(), 0
+    with tempfile.TemporaryDirectory() as folder:
+        start(options.file, f"{folder}/undisturbed").wait()
+        expected = metrics(f"{folder}/undisturbed")
+        for round_ in range(1, options.rounds + 1):
+            begun, starts, logdir = time.perf_counter(), 0, f"{folder}/{round_}"
+            for _ in range(dice.randint(1, options.kills)):
+                process, starts = start(options.file, logdir), starts + 1
+                try:
+                    process.wait(timeout=dice.uniform(2, options.within))
+                except subprocess.TimeoutExpired:
+                    what = dice.choice(["command", "kernel", "both", "Ctrl-C"])
+                    done[what] += 1
+                    disturb(process, what)
+                    process.wait()
+            while (status := start(options.file, logdir).wait()) and starts < 20:
+                starts += 1
+            same = metrics(logdir) == expected and len(list(Path(logdir).glob("*/summary.json"))) == len(expected)
+            wrong += not same or status != 0
+            seconds = time.perf_counter() - begun
+            print(
+                f"round {round_}: {starts + 1} starts, {seconds:.0f} s, {'same' if same else 'DIFFERENT'}", flush=True
+            )
+    print(f"{options.rounds} rounds, {sum(done.values())} kills ({dict(done)}), {wrong} rounds went wrong")
+    return wrong
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,237 @@
+"""What goes wrong in real life, done for real: nothing that was learned is lost, nothing half-written counts."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import numpy as np
+import pytest
+
+import run_experiments
+from hypernet_lib import execution
+from hypernet_lib.experiment_files import load_experiments
+from hypernet_lib.folders import PROJECT, clash, read_metrics, read_summary, run_folder
+from hypernet_lib.quiet import tf
+from hypernet_lib.runs import Run
+
+TINY = """
+run_name: {name}
+logdir: {logdir}
+dataset: digits
+n_tasks_to_learn: {n}
+full_testing_tasks: [2]
+batch_size: 32
+task_embedding_dim: 8
+num_chunks: 5
+hypernet_hidden_dims: [16]
+innernet_all_dims: [64, 16, 10]
+iters_per_task: 40
+"""
+CLI = [sys.executable, str(PROJECT / "run_experiments.py")]
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory):
+    """The folder of a run of four tasks that nothing happened to."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    loop(write(folder, n=4)).check_returncode()
+    return folder / "tiny"
+
+
+def write(folder, name="tiny", n=4):
+    file = folder / f"{name}-{n}.yaml"
+    file.write_text(TINY.format(name=name, logdir=folder, n=n))
+    return file
+
+
+def loop(file, *accident):
+    command = [sys.executable, str(PROJECT / "tests" / "loop.py"), str(file), *map(str, accident)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def assert_same_run(folder, reference):
+    """The same metrics to the letter, and the same weights to the bit."""
+    assert (folder / "metrics.csv").read_text() == (reference / "metrics.csv").read_text()
+    ours, theirs = [tf.train.load_checkpoint(str(f / "checkpoints")) for f in (folder, reference)]
+    for key in theirs.get_variable_to_shape_map():
+        if not key.startswith(("state", "save_counter")):  # the state also counts seconds
+            np.testing.assert_array_equal(ours.get_tensor(key), theirs.get_tensor(key))
+
+
+def events(folder):
+    """{scalar: [(step, value), ...]} from a run's TensorBoard events."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    accumulator = EventAccumulator(str(folder / "tensorboard")).Reload()
+    points = {tag: accumulator.Tensors(tag) for tag in accumulator.Tags()["tensors"] if tag != "experiment"}
+    return {tag: [(p.step, float(tf.make_ndarray(p.tensor_proto))) for p in ps] for tag, ps in points.items()}
+
+
+@pytest.mark.parametrize("accident", [("task", 2), ("checkpoint", 3), ("metrics", 3), ("events", 4)], ids=str)
+def test_kill_9_at_any_moment_and_the_same_command_ends_with_the_same_run(accident, undisturbed, tmp_path):
+    file = write(tmp_path)
+    assert loop(file, *accident).returncode < 0  # killed by a signal
+    assert not (tmp_path / "tiny" / "summary.json").exists()
+    assert len(read_metrics(tmp_path / "tiny")) > 0
+    again = loop(file)
+    assert again.returncode == 0, again.stderr
+    assert "of 4 tasks are learned already" in again.stdout
+    assert_same_run(tmp_path / "tiny", undisturbed)
+    assert events(tmp_path / "tiny") == events(undisturbed)  # no point twice
+
+
+def test_a_run_made_longer_equals_one_that_was_that_long_from_the_start(undisturbed, tmp_path):
+    loop(write(tmp_path, n=3)).check_returncode()
+    loop(write(tmp_path, n=4)).check_returncode()
+    assert_same_run(tmp_path / "tiny", undisturbed)
+    assert events(tmp_path / "tiny") == events(undisturbed)
+
+
+def test_other_parameters_under_the_same_name_are_refused_naming_what_differs(undisturbed):
+    (kept,) = load_experiments(undisturbed / "experiment.yaml")
+    problem = clash(kept.model_copy(update={"learning_rate": 0.5, "n_tasks_to_learn": 3}))
+    assert "learning_rate was 0.001, is 0.5" in problem
+    assert "n_tasks_to_learn was 4, is 3" in problem
+    assert "another run_name" in problem and "--overwrite" in problem
+    assert clash(kept) is None
+
+
+def test_a_truncated_checkpoint_is_named_and_the_one_before_it_is_used(undisturbed, tmp_path):
+    file = write(tmp_path)
+    loop(file, "task", 3)
+    newest = tmp_path / "tiny" / "checkpoints" / "ckpt-3.data-00000-of-00001"
+    newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2])
+    again = loop(file)
+    assert again.returncode == 0, again.stderr
+    assert "checkpoint ckpt-3 is damaged" in again.stdout
+    assert "2 of 4 tasks are learned already" in again.stdout
+    assert_same_run(tmp_path / "tiny", undisturbed)
+
+
+def test_a_full_disk_is_said_and_the_run_goes_on_once_there_is_room(undisturbed, tmp_path):
+    file = write(tmp_path)
+    full = loop(file, "size", 12_000)  # smaller than a checkpoint
+    assert full.returncode == 1
+    assert "cannot be written" in full.stderr and "start again to go on" in full.stderr
+    assert not (tmp_path / "tiny" / "summary.json").exists()
+    assert not list(tmp_path.glob("tiny/*.partial"))
+    loop(file).check_returncode()
+    assert_same_run(tmp_path / "tiny", undisturbed)
+
+
+def test_an_outputs_folder_that_cannot_be_written_is_a_clear_failure(tmp_path, capsys):
+    (tmp_path / "taken").write_text("a file where the folder should be")
+    file = tmp_path / "x.yaml"
+    file.write_text(TINY.format(name="tiny", logdir=tmp_path / "taken", n=2))
+    assert run_experiments.main([str(file)]) == 1
+    printed = capsys.readouterr().err
+    assert "tiny failed" in printed and "taken" in printed and "Traceback" not in printed
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="mounting a read-only folder needs root")
+def test_a_read_only_outputs_folder_is_a_clear_failure(tmp_path, capsys):
+    mount = tmp_path / "read_only"
+    mount.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(mount)], capture_output=True).returncode:
+        pytest.skip("this machine does not allow mounting")
+    try:
+        file = tmp_path / "x.yaml"
+        file.write_text(TINY.format(name="tiny", logdir=mount, n=2))
+        assert run_experiments.main([str(file)]) == 1
+    finally:
+        subprocess.run(["umount", str(mount)], check=True)
+    printed = capsys.readouterr().err
+    assert "Read-only file system" in printed and "Traceback" not in printed
+
+
+def test_two_processes_on_one_run_the_second_is_refused_and_harms_nothing(tmp_path):
+    file = write(tmp_path)
+    (experiment,) = load_experiments(file)
+    run = Run(experiment)
+    try:
+        second = loop(file)
+        assert second.returncode == 1
+        assert "another process is carrying out this run" in second.stderr
+        assert (run_folder(experiment) / "experiment.yaml").exists()
+    finally:
+        run._lock.release()
+    assert loop(file).returncode == 0  # a lock does not outlive its holder
+
+
+def notebook_with(tmp_path, monkeypatch, code):
+    """Let the batch execute a copy of notebook 03 that runs `code` after the run's folder is there."""
+    notebook = nbformat.read(execution.NOTEBOOK, as_version=4)
+    place = next(
+        i for i, cell in enumerate(notebook.cells) if "run.resume(" in cell.source and cell.cell_type == "code"
+    )
+    notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(code))
+    nbformat.write(notebook, tmp_path / "notebook.ipynb")
+    monkeypatch.setattr(execution, "NOTEBOOK", tmp_path / "notebook.ipynb")
+
+
+def test_a_kernel_that_dies_is_reported_the_next_run_starts_and_no_half_notebook_counts(tmp_path, monkeypatch, capsys):
+    code = "import os\nif run_name == 'tiny':\n    os.kill(os.getpid(), 9)"
+    notebook_with(tmp_path, monkeypatch, code)
+    assert run_experiments.main([str(write(tmp_path)), str(write(tmp_path, "other", 2))]) == 1
+    printed = capsys.readouterr()
+    assert "tiny failed: the kernel died" in printed.err and "1 of 2 runs failed: tiny" in printed.err
+    assert read_summary(tmp_path / "other")["tasks"] == 2
+    assert read_summary(tmp_path / "tiny") is None
+    assert not (tmp_path / "tiny" / "run.ipynb").exists()
+
+
+def test_a_kernel_that_cannot_start_is_tried_twice_then_reported(tmp_path, monkeypatch, capsys):
+    started = []
+
+    class Broken(execution.AsyncKernelManager):
+        async def start_kernel(self, **kwargs):
+            started.append(self)
+            raise RuntimeError("Address already in use")
+
+    monkeypatch.setattr(execution, "AsyncKernelManager", Broken)
+    assert run_experiments.main([str(write(tmp_path))]) == 1
+    assert len(started) == 2
+    assert "could not be started" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_no_number_stops_at_once_and_is_never_a_result(tmp_path, monkeypatch, capsys):
+    notebook_with(tmp_path, monkeypatch, "hypernet.head.assign(hypernet.head * float('nan'))")
+    assert run_experiments.main([str(write(tmp_path))]) == 1
+    printed = capsys.readouterr().err
+    assert "task 0, step 1 of 80" in printed and "learning_rate" in printed
+    assert not (tmp_path / "tiny" / "metrics.csv").exists()
+
+
+def test_ctrl_c_stops_the_kernel_too_and_the_same_command_goes_on(tmp_path):
+    file = write(tmp_path, n=40)
+    heed = {"start_new_session": True, "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    process = subprocess.Popen([*CLI, str(file)], stderr=subprocess.PIPE, text=True, **heed)
+    while not (tmp_path / "tiny" / "metrics.csv").exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    assert "goes on after the last finished task" in process.stderr.read()
+    learned = read_metrics(tmp_path / "tiny")["learned"].max()
+    time.sleep(1)
+    assert read_metrics(tmp_path / "tiny")["learned"].max() == learned < 40  # nobody learns on
+    assert run_experiments.main([str(file)]) == 0
+    assert read_summary(tmp_path / "tiny")["tasks"] == 40
+
+
+def test_a_broken_data_set_says_what_was_tried_and_the_ways_out(tmp_path):
+    prepared = os.environ.get("TFDS_DATA_DIR")
+    if not prepared or not (source := os.path.join(prepared, "mnist")) or not os.path.isdir(source):
+        pytest.skip("MNIST is not prepared in TFDS_DATA_DIR")
+    shutil.copytree(source, tmp_path / "mnist")
+    for record in (tmp_path / "mnist").rglob("*train.tfrecord*"):
+        record.chmod(0o644)
+        record.write_bytes(record.read_bytes()[:10_000])
+    code = "from hypernet_lib.tasks import PermutedTasks; PermutedTasks('mnist')"
+    environment = {**os.environ, "TFDS_DATA_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert "DataError: mnist could not be prepared" in done.stderr and "Two ways out" in done.stderr

@@ -1,0 +1,66 @@
+"""The hypernetwork against a plain loop over chunks."""
+
+import math
+
+import numpy as np
+import pytest
+
+from hypernet_lib.hypernet import Hypernetwork
+from hypernet_lib.targets import MLP
+
+ACTIVATIONS = {
+    "relu": lambda x: np.maximum(x, 0),
+    "leaky_relu": lambda x: np.where(x > 0, x, 0.2 * x),
+    "gelu": lambda x: x * (1 + np.vectorize(math.erf)(x / np.sqrt(2))) / 2,
+}
+TARGET = MLP([6, 5, 3])  # 6*5 + 5 + 5*3 + 3 = 53 weights
+
+
+@pytest.mark.parametrize("hidden_dims", [[], [9], [9, 8]], ids=str)
+@pytest.mark.parametrize("n_chunks", [1, 7, 53])
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "gelu"])
+def test_it_generates_what_a_loop_over_concatenated_embeddings_generates(hidden_dims, n_chunks, activation):
+    hypernet = Hypernetwork(
+        TARGET, 2, embedding_dim=4, n_chunks=n_chunks, hidden_dims=hidden_dims, activation=activation
+    )
+    chunks = []
+    for chunk_embedding in hypernet.chunk_embeddings.numpy():
+        x = np.concatenate([chunk_embedding, hypernet.task_embeddings[1].numpy()])
+        for kernel, bias in hypernet.trunk:
+            x = ACTIVATIONS[activation](x @ kernel.numpy() + bias.numpy())
+        kernel, bias = hypernet.head.numpy()[:-1], hypernet.head.numpy()[-1]
+        chunks.append(x @ kernel + bias)
+    expected = np.concatenate(chunks)[:53]  # the surplus is dropped
+    np.testing.assert_allclose(hypernet.generate(hypernet.task_embeddings[1]), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_many_embeddings_at_once_are_each_as_alone():
+    hypernet = Hypernetwork(TARGET, 5, embedding_dim=4, n_chunks=7, hidden_dims=[9])
+    together = hypernet.generate(hypernet.task_embeddings)
+    assert together.shape == (5, 53)
+    for task in range(5):
+        np.testing.assert_allclose(together[task], hypernet.generate(hypernet.task_embeddings[task]), atol=1e-6)
+
+
+def test_parameters_and_compression_counted_by_hand():
+    hypernet = Hypernetwork(TARGET, 5, embedding_dim=4, n_chunks=7, hidden_dims=[9])
+    assert (hypernet.n_weights, hypernet.chunk_size, hypernet.surplus) == (53, 8, 3)
+    by_hand = 5 * 4 + 7 * 4 + (8 * 9 + 9) + (9 * 8 + 8)
+    assert hypernet.n_parameters == by_hand
+    assert hypernet.compression == by_hand / 53
+
+
+def test_the_first_tasks_start_the_same_however_many_tasks_there_are():
+    few, many = [Hypernetwork(TARGET, n, embedding_dim=4, n_chunks=7, hidden_dims=[9]) for n in (2, 50)]
+    np.testing.assert_array_equal(few.task_embeddings, many.task_embeddings[:2])
+    for one, other in zip(few.shared_variables, many.shared_variables, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_seed_and_the_deviations_decide_the_initial_values():
+    one, other = [Hypernetwork(TARGET, 300, embedding_dim=4, n_chunks=7, hidden_dims=[9], seed=s) for s in (0, 1)]
+    assert not np.allclose(one.head, other.head)
+    assert np.std(one.task_embeddings) == pytest.approx(1, abs=0.1)
+    zero = Hypernetwork(TARGET, 300, embedding_dim=4, n_chunks=7, hidden_dims=[9], task_std=0.1, chunk_std=0)
+    assert np.std(zero.task_embeddings) == pytest.approx(0.1, abs=0.01)
+    np.testing.assert_array_equal(zero.chunk_embeddings, 0)

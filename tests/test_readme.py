@@ -1,0 +1,70 @@
+"""What the README says is true: its Python runs, its parameters are the real ones, its links lead somewhere."""
+
+import json
+import re
+
+import pandas as pd
+import pytest
+
+from hypernet_lib.experiment import Experiment
+from hypernet_lib.experiment_files import load_experiments
+from hypernet_lib.folders import PROJECT, read_metrics, read_summary
+
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_ten_lines_of_python_learn_three_tasks_and_keep_them(capsys):
+    (block,) = re.findall(r"```python\n(.*?)```", README, flags=re.S)
+    exec(compile(block, "README.md", "exec"), {})
+    accuracies = [float(number) for number in re.findall(r"\d\.\d+", capsys.readouterr().out)]
+    assert len(accuracies) == 3
+    assert min(accuracies) > 0.9
+
+
+@pytest.mark.parametrize("name, field", Experiment.model_fields.items())
+def test_the_table_of_parameters_gives_each_default_and_meaning(name, field):
+    default = "required" if field.is_required() else f"`{field.default}`"
+    assert f"| `{name}` | {default} | {field.description} |" in README
+
+
+def test_the_yaml_example_is_a_valid_experiment_file(tmp_path):
+    (block,) = re.findall(r"```yaml\n(.*?)```", README, flags=re.S)
+    (tmp_path / "example.yaml").write_text(block)
+    assert [e.run_name for e in load_experiments(tmp_path / "example.yaml")] == ["my_first_run", "my_second_run"]
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!http)([^)]+)\)", README))))
+def test_links_within_the_project_lead_to_files(link):
+    assert (PROJECT / link).exists()
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(test_\w+)`", README))))
+def test_tests_that_the_readme_names_are_there(name):
+    assert any(f"def {name}(" in file.read_text(encoding="utf-8") for file in (PROJECT / "tests").glob("test_*.py"))
+
+
+def test_the_results_are_those_of_the_committed_runs():
+    rows = re.findall(r"^\| `(permuted_mnist_10\w*)` \| (.*) \|$", README, flags=re.M)
+    assert len(rows) == 4
+    for name, cells in rows:
+        summary = read_summary(f"outputs/{name}")
+        shown = [f"{summary[column]:.4f}" for column in ("ACC", "min", "forgetting")]
+        assert cells == " | ".join([*shown, f"{summary['compression']:.2f}"])
+
+
+def test_the_hundred_tasks_are_those_of_the_committed_run_and_of_the_originals_logs():
+    original = pd.read_csv(PROJECT / "outputs" / "original" / "accuracies.csv")
+    rows = re.findall(r"^\| .*`((?:big|large)_\w+)` \| (0\..*) \|$", README, flags=re.M)
+    assert len(rows) == 3
+    for name, cells in rows:
+        table = read_metrics(f"outputs/{name}") if name.startswith("big") else original[original["run"] == name]
+        means = table.groupby("learned")["accuracy"].mean()[[10, 20, 30, 50, 100]]
+        worst = table[table["learned"] == 100]["accuracy"].min()
+        assert cells == " | ".join(f"{value:.4f}" for value in [*means, worst])
+
+
+def test_the_cost_of_a_step_is_the_measured_one():
+    steps = pd.DataFrame(json.loads((PROJECT / "outputs" / "benchmark_step.json").read_text())["steps"])
+    ours = steps[steps["form"] == "ours"].set_index("tasks")["ms_per_step"]
+    (cells,) = re.findall(r"^\| \*\*ours\*\*.*? \| (.*) \|$", README, flags=re.M)
+    assert cells == " | ".join(f"{ours[tasks]:.1f}" for tasks in [1, 10, 30, 100])

@@ -1,0 +1,127 @@
+"""Data sets and permutations; MNIST itself where it is prepared, and the preparing with four tiny files elsewhere."""
+
+import os
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from hypernet_lib.hypernet import Hypernetwork
+from hypernet_lib.targets import MLP
+from hypernet_lib.tasks import KNOWN_DATASETS, DataError, PermutedTasks, describe_dataset
+from hypernet_lib.training import Learner
+
+PREPARED = os.path.isdir(os.path.join(tfds.core.constants.DATA_DIR, "mnist"))
+needs_mnist = pytest.mark.skipif(not PREPARED, reason="MNIST is not prepared on this machine (see TFDS_DATA_DIR)")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return PermutedTasks("digits", seed=3)
+
+
+def test_task_0_is_the_identity_and_the_others_are_different_permutations(digits):
+    np.testing.assert_array_equal(digits.permutation(0), range(64))
+    permutations = [tuple(digits.permutation(task)) for task in range(100)]
+    assert len(set(permutations)) == 100
+    assert all(sorted(permutation) == list(range(64)) for permutation in permutations)
+
+
+def test_a_permutation_depends_on_seed_and_task_alone(digits):
+    again, other = PermutedTasks("digits", seed=3), PermutedTasks("digits", seed=4)
+    other.permutation(5)
+    np.testing.assert_array_equal(again.permutation(7), digits.permutation(7))
+    assert (other.permutation(7) != digits.permutation(7)).any()
+
+
+def test_training_pixels_have_mean_0_and_deviation_1_together(digits):
+    assert digits.train_images.mean() == pytest.approx(0, abs=1e-5)
+    assert digits.train_images.std() == pytest.approx(1, abs=1e-5)
+    assert digits.train_images.shape == (1437, 64) and digits.test_images.shape == (360, 64)
+    assert set(digits.test_labels) == set(range(10))
+
+
+def test_centred_pixels_each_have_mean_0_and_the_same_scale(digits):
+    centred = PermutedTasks("digits", center_pixels=True)
+    np.testing.assert_allclose(centred.train_images.mean(axis=0), 0, atol=1e-5)
+    differences = [images[:50] - images[50:100] for images in (centred.train_images, digits.train_images)]
+    np.testing.assert_allclose(*differences, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "kmnist"])
+def test_the_known_sizes_are_those_of_tfds(name):
+    features = tfds.builder(name).info.features
+    assert KNOWN_DATASETS[name] == (*features["image"].shape[:2], features["label"].num_classes)
+    assert features["image"].shape[2] == 1
+
+
+def test_other_sets_are_described_by_tfds_and_unfit_ones_refused():
+    assert describe_dataset("emnist/letters") == (28, 28, 37)
+    with pytest.raises(DataError, match="did you mean fashion_mnist"):
+        describe_dataset("fashon_mnist")
+    with pytest.raises(DataError, match="32 x 32 x 3; expected a fixed size and a single channel"):
+        describe_dataset("cifar10")
+
+
+# What the preparing program does: the real MNIST builder of tfds, its four downloads replaced by files made here.
+PREPARE = """
+import sys
+from unittest import mock
+from hypernet_lib.quiet import tf
+import tensorflow_datasets as tfds
+
+def download(manager, paths):
+    return {key: sys.argv[1] + "/" + url.rsplit("/", 1)[-1].removesuffix(".gz") for key, url in paths.items()}
+
+from tensorflow_datasets.image_classification import mnist
+with mock.patch.object(tfds.download.DownloadManager, "download_and_extract", download), \\
+     mock.patch.multiple(mnist, _TRAIN_EXAMPLES=20, _TEST_EXAMPLES=20):
+    from hypernet_lib.tasks import PermutedTasks
+    tasks = PermutedTasks("mnist")
+print(tasks.train_images.shape, tasks.test_images.shape, sorted(set(tasks.train_labels.tolist())))
+"""
+
+
+def test_mnist_is_prepared_from_its_four_files_on_a_machine_that_never_saw_it(tmp_path):
+    for prefix in ["train", "t10k"]:
+        images = np.random.default_rng(0).integers(0, 256, [20, 28, 28], dtype=np.uint8)
+        head = struct.pack(">IIII", 2051, 20, 28, 28)
+        (tmp_path / f"{prefix}-images-idx3-ubyte").write_bytes(head + images.tobytes())
+        labels = np.arange(20, dtype=np.uint8) % 10
+        (tmp_path / f"{prefix}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 2049, 20) + labels.tobytes())
+    environment = {**os.environ, "TFDS_DATA_DIR": str(tmp_path / "data")}
+    done = subprocess.run(
+        [sys.executable, "-c", PREPARE, str(tmp_path)], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "(20, 784) (20, 784) [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]", done.stderr
+
+
+def test_a_failing_download_says_what_was_tried_and_the_two_ways_out(tmp_path, monkeypatch):
+    def no_network(*args, **kwargs):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(tfds.download.DownloadManager, "download_and_extract", no_network)
+    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path))
+    builder = tfds.builder
+    monkeypatch.setattr(tfds, "builder", lambda name: builder(name, data_dir=tmp_path))
+    with pytest.raises(DataError) as caught:
+        PermutedTasks("kmnist")
+    message = str(caught.value)
+    assert str(tmp_path) in message and "ConnectionError: no route to host" in message
+    assert "start again with a network" in message and "TFDS_DATA_DIR" in message and "digits" in message
+
+
+@needs_mnist
+def test_mnist_has_its_sizes_and_is_learned_in_a_few_steps():
+    mnist = PermutedTasks("mnist")
+    assert mnist.train_images.shape == (60_000, 784) and mnist.test_images.shape == (10_000, 784)
+    assert mnist.train_images.std() == pytest.approx(1, abs=1e-4)
+    target = MLP([784, 32, 10])
+    hypernet = Hypernetwork(target, 2, embedding_dim=16, n_chunks=50, hidden_dims=[32])
+    learner = Learner(hypernet, target, mnist, iterations=200)
+    for task in range(2):
+        learner.learn(task, learner.remember(task))
+    assert min(learner.evaluate(0), learner.evaluate(1)) > 0.85

@@ -1,0 +1,166 @@
+"""Learning: what moves and what does not, against plain formulas and known properties."""
+
+import numpy as np
+import pytest
+
+from hypernet_lib.adam import Adam
+from hypernet_lib.hypernet import Hypernetwork
+from hypernet_lib.quiet import tf
+from hypernet_lib.targets import MLP, LeNet
+from hypernet_lib.tasks import PermutedTasks
+from hypernet_lib.training import Learner, TrainingError
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return PermutedTasks("digits")
+
+
+def make(digits, n_tasks=6, iterations=20, target=None, hidden_dims=(16,), n_chunks=5, **settings):
+    target = target or MLP([64, 16, 10])
+    hypernet = Hypernetwork(target, n_tasks, embedding_dim=8, n_chunks=n_chunks, hidden_dims=hidden_dims)
+    return Learner(hypernet, target, digits, batch_size=32, iterations=iterations, **settings)
+
+
+def test_adam_is_adam():
+    gradients = np.random.default_rng(0).standard_normal([5, 3]).astype("f")
+    variable, x, m, v = tf.Variable([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 3.0]), np.zeros(3), np.zeros(3)
+    adam = Adam([variable])
+    for t, g in enumerate(gradients, start=1):
+        adam.apply([g], [variable], tf.constant(0.1))
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        x -= 0.1 * np.sqrt(1 - 0.999**t) / (1 - 0.9**t) * m / (np.sqrt(v) + 1e-7)
+    np.testing.assert_allclose(variable, x, rtol=1e-4)
+
+
+def test_one_step_moves_everything_by_adam_along_the_gradient(digits):
+    learner = make(digits, l2_regularization=0.01, final_learning_rate_fraction=1)
+    twin = make(digits, l2_regularization=0.01).hypernet
+    order = learner._batch_order(tf.constant(0), tf.constant(1))[:32].numpy()
+    with tf.GradientTape() as tape:
+        logits = learner.target(twin.generate(twin.task_embeddings[0]), digits.train_images[order])
+        labels = tf.one_hot(digits.train_labels[order], 10)
+        loss = -tf.reduce_mean(tf.reduce_sum(labels * tf.nn.log_softmax(logits), axis=1))
+        loss += 0.01 * tf.reduce_sum(twin.head[:-1] ** 2)
+    gradients = tape.gradient(loss, twin.shared_variables)
+    learner.learn(0, iterations=1)
+    for after, before, g in zip(learner.hypernet.shared_variables, twin.shared_variables, gradients, strict=True):
+        large = np.abs(g) > 1e-3  # Adam's first step is the rate times the gradient's sign
+        np.testing.assert_allclose((after - before).numpy()[large], -1e-3 * np.sign(g)[large], rtol=0.01)
+
+
+def test_embeddings_of_other_tasks_do_not_move_at_all(digits):
+    learner = make(digits)
+    for task in range(3):
+        before = learner.hypernet.task_embeddings.numpy()
+        learner.learn(task, learner.remember(task))
+        moved = (learner.hypernet.task_embeddings.numpy() != before).any(axis=1)
+        assert moved.tolist() == [t == task for t in range(6)]
+
+
+@pytest.mark.parametrize("updates", ["two", "two_states", "combined"])
+def test_a_step_is_adam_on_the_gradients_of_both_losses(digits, updates):
+    learner, twin = [make(digits, l2_regularization=0, updates=updates) for _ in range(2)]
+    net, rate, permutation = twin.hypernet, tf.constant(0.01), tf.constant(digits.permutation(2))
+    images, labels = digits.train_images[:32], digits.train_labels[:32]
+    memory, then = learner.remember(2), net.generate(net.task_embeddings[:2])
+    for each in (learner, twin):  # something to be pulled back from
+        each.hypernet.head.assign_add(0.01 * tf.ones_like(net.head))
+    variables = [net.task_embeddings, *net.shared_variables]
+
+    def task_loss():
+        logits = twin.target(net.generate(net.task_embeddings[2]), images, permutation)
+        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+
+    def memory_loss():
+        now = net.generate(tf.stop_gradient(net.task_embeddings[:2]))
+        return 0.1 * tf.reduce_mean(tf.reduce_sum((now - then) ** 2, axis=1))
+
+    def step(adam, loss, variables):
+        with tf.GradientTape() as tape:
+            value = loss()
+        gradients = tape.gradient(value, variables)
+        adam.apply([tf.convert_to_tensor(g) for g in gradients], variables, rate)
+
+    adam = Adam(variables)
+    if updates == "combined":
+        step(adam, lambda: task_loss() + memory_loss(), variables)
+    else:
+        step(adam, task_loss, variables)
+        step(Adam(variables) if updates == "two_states" else adam, memory_loss, net.shared_variables)
+    learner._step(tf.constant(2), images, labels, permutation, memory, rate)
+    for ours, theirs in zip(learner.hypernet.shared_variables, net.shared_variables, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-4)
+    np.testing.assert_allclose(learner.hypernet.task_embeddings, net.task_embeddings, atol=2e-4)
+
+
+def test_task_0_gets_twice_the_steps(digits):
+    learner = make(digits, iterations=7)
+    assert len(learner.learn(0)) == 14
+    assert len(learner.learn(1)) == 7
+
+
+def test_nothing_is_traced_again_as_tasks_are_added(digits):
+    learner, traced, trace = make(digits, n_tasks=12, iterations=2), [], Learner._learn
+    learner._learn = lambda *arguments: traced.append(1) or trace(learner, *arguments)
+    for task in range(12):
+        learner.learn(task, learner.remember(task))
+    assert len(traced) == 3  # without memory, direct, moments
+
+
+def test_an_epoch_shows_every_image_once_and_the_next_in_another_order(digits):
+    n = len(digits.train_images)
+    order = make(digits)._batch_order(tf.constant(2), tf.constant(2 * n // 32)).numpy()
+    first, second = order[:n], order[n : 2 * n]
+    assert sorted(first) == sorted(second) == list(range(n))
+    assert (first != second).any()
+
+
+def test_the_same_seed_learns_the_same_to_the_bit_and_another_one_does_not(digits):
+    runs = [make(digits, seed=seed) for seed in (0, 0, 1)]
+    for learner in runs:
+        for task in range(3):
+            learner.learn(task, learner.remember(task))
+    one, again, other = [learner.hypernet.head.numpy() for learner in runs]
+    np.testing.assert_array_equal(one, again)
+    assert (one != other).any()
+
+
+def test_sampling_starts_above_fifty_tasks_as_in_the_original(digits):
+    learner = make(digits, n_tasks=53, regularized_tasks=30, iterations=2)
+    assert [learner.n_sampled(n) for n in (29, 31, 50, 51, 100)] == [None, None, None, 30, 30]
+    assert make(digits, regularized_tasks=60).n_sampled(55) is None
+    assert len(learner.learn(52, learner.remember(52))) == 2
+
+
+@pytest.mark.parametrize("target", [MLP([64, 32, 10]), LeNet((8, 8))], ids=["MLP", "LeNet"])
+def test_a_generated_network_learns_digits(digits, target):
+    learner = make(digits, target=target, hidden_dims=(32, 32), n_chunks=50, iterations=300)
+    learner.learn(0)
+    assert learner.evaluate(0) > 0.9
+
+
+def test_memory_keeps_earlier_tasks_and_without_it_they_are_lost(digits):
+    kept, lost = [make(digits, 3, 300, hidden_dims=(32, 32), l2_memory_regularization=beta) for beta in (0.1, 0)]
+    for learner in (kept, lost):
+        for task in range(3):
+            learner.learn(task, learner.remember(task))
+    assert min(kept.evaluate(task) for task in range(3)) > 0.85
+    assert lost.evaluate(2) > 0.85 and lost.evaluate(0) < 0.6
+
+
+def test_evaluation_is_an_oracles_another_tasks_embedding_does_not_solve_the_task(digits):
+    learner = make(digits, 3, 200, hidden_dims=(32, 32))
+    for task in range(2):
+        learner.learn(task, learner.remember(task))
+    assert learner.evaluate(0) > 0.85
+    embeddings = learner.hypernet.task_embeddings
+    embeddings.assign(tf.gather(embeddings, [1, 0, 2]))
+    assert learner.evaluate(0) < 0.5
+
+
+def test_a_loss_that_is_no_number_names_task_and_step(digits):
+    learner = make(digits)
+    learner.hypernet.head.assign(learner.hypernet.head * float("nan"))
+    with pytest.raises(TrainingError, match="task 1, step 1 of 20"):
+        learner.learn(1)
