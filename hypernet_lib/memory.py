@@ -57,11 +57,11 @@ class MomentsMemory(NamedTuple):
     def gradients(self, h: tf.Tensor, head: tf.Tensor, scale: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
         """The gradient of scale / 2 * ||R||^2 with respect to h [n, k + 1] and head [k + 1, S]; products in `dtype`."""
         d, D = h - self.hidden, head - self.head  # [n, k + 1], [k + 1, S]
-        # The scale goes where things are small, and not on the gradient of the wide head.
-        scaled, then, d, H, D = [tf.cast(x, dtype) for x in (scale * h, self.hidden, d, head, D)]
-        dh = d @ tf.matmul(H, H, transpose_b=True) + then @ tf.matmul(D, H, transpose_b=True)
-        dH = tf.matmul(scaled, d, transpose_a=True) @ H + tf.matmul(scaled, then, transpose_a=True) @ D
-        return scale * tf.cast(dh, h.dtype), tf.cast(dH, h.dtype)
+        now, then, d, H, D = [tf.cast(x, dtype) for x in (h, self.hidden, d, head, D)]
+        scale = tf.cast(scale, dtype)  # goes onto the moments [k + 1, k + 1], the smallest there are
+        HH, DH = scale * tf.matmul(H, H, transpose_b=True), scale * tf.matmul(D, H, transpose_b=True)
+        hd, hh = scale * tf.matmul(now, d, transpose_a=True), scale * tf.matmul(now, then, transpose_a=True)
+        return tf.cast(d @ HH + then @ DH, h.dtype), tf.cast(hd @ H + hh @ D, h.dtype)
 
 
 Memory = DirectMemory | MomentsMemory
