@@ -14,7 +14,7 @@ from jupyter_client import AsyncKernelManager
 from tqdm import tqdm
 
 from hypernet_lib.experiment import Experiment
-from hypernet_lib.folders import PROJECT, failed_notebook, read_metrics, read_summary, run_folder
+from hypernet_lib.folders import PROJECT, failed_notebook, kept_tasks, read_metrics, read_summary, run_folder
 
 NOTEBOOK = PROJECT / "notebooks" / "03_continual_run.ipynb"
 NO_KERNEL = "the notebook could not be started"
@@ -48,7 +48,8 @@ def run_one(experiment: Experiment, overwrite: bool = False) -> Outcome:
             _move_clean(partial, folder / "run.ipynb")
             failed.unlink(missing_ok=True)
         else:
-            outcome.error = error or "the notebook ran to its end without a summary"
+            reason = error or "the notebook ran to its end without a summary"
+            outcome.error = f"{reason} ({kept_tasks(folder)})"
             if partial.exists():
                 _move_clean(partial, failed)
     except OSError as error:

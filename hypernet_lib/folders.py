@@ -87,6 +87,15 @@ def clash(experiment: Experiment) -> str | None:
     return f"{shown(folder)} holds another run ({differs}); choose another run_name, or --overwrite that run"
 
 
+def kept_tasks(folder: Path) -> str:
+    """A clause that says how many tasks a run that stopped has learned and keeps, and in which checkpoint."""
+    numbers = [int(path.stem.removeprefix("ckpt-")) for path in (folder / "checkpoints").glob("ckpt-*.index")]
+    if not numbers:
+        return "no task was finished yet"
+    kept = "1 task is" if max(numbers) == 1 else f"{max(numbers)} tasks are"
+    return f"{kept} kept, in {shown(folder / 'checkpoints')}/ckpt-{max(numbers)}"
+
+
 def discard(folder: Path) -> None:
     """Remove the run in this folder; a folder that holds no run is left as it is."""
     if (folder / "experiment.yaml").exists():

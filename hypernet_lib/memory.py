@@ -35,7 +35,9 @@ class DirectMemory(NamedTuple):
         """The snapshot of the given tasks [m] alone."""
         return DirectMemory(tf.gather(self.embeddings, tasks), _gather_rows(self.weights, tasks, n_chunks))
 
-    def gradients(self, h: tf.Tensor, head: tf.Tensor, scale: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
+    def gradients(
+        self, h: tf.Tensor, head: tf.Tensor, scale: tf.Tensor, dtype: tf.DType
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """The gradient of scale / 2 * ||R||^2 with respect to h [n, k + 1] and head [k + 1, S]; products in `dtype`."""
         R = h @ head - self.weights  # [n, S], a small difference of large weights: never rounded before
         scaled, R, H = [tf.cast(x, dtype) for x in (scale * h, R, head)]
@@ -54,7 +56,9 @@ class MomentsMemory(NamedTuple):
         """The snapshot of the given tasks [m] alone."""
         return MomentsMemory(tf.gather(self.embeddings, tasks), _gather_rows(self.hidden, tasks, n_chunks), self.head)
 
-    def gradients(self, h: tf.Tensor, head: tf.Tensor, scale: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
+    def gradients(
+        self, h: tf.Tensor, head: tf.Tensor, scale: tf.Tensor, dtype: tf.DType
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """The gradient of scale / 2 * ||R||^2 with respect to h [n, k + 1] and head [k + 1, S]; products in `dtype`."""
         d, D = h - self.hidden, head - self.head  # [n, k + 1], [k + 1, S]
         now, then, d, H, D = [tf.cast(x, dtype) for x in (h, self.hidden, d, head, D)]

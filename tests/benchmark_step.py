@@ -1,6 +1,6 @@
 """What a training step costs, by the number of remembered tasks and by the way in which they are remembered.
 
-    python tests/benchmark_step.py [--tasks 1 10 30 100] [--json FILE] [--profile TASKS]
+    python tests/benchmark_step.py [--tasks 1 10 30 100] [--rounds 3] [--json FILE] [--profile TASKS]
 
 All forms learn the same images at the same sizes (those of params/permuted_mnist_10.yaml), random images in place of
 MNIST, each in a process of its own, with nothing else running, and all with the original's ReLU:
@@ -12,6 +12,7 @@ MNIST, each in a process of its own, with nothing else running, and all with the
     bfloat16   ours, with `precision: bfloat16`
     hypnettorch   that package's regularizer, where it and torch are installed
 
+Everything is measured in a few rounds, and the fastest counts: other users of a machine only ever slow it down.
 --profile shows instead where the time of our step goes, operation by operation.
 """
 
@@ -19,6 +20,7 @@ import argparse
 import collections
 import glob
 import importlib.util
+import itertools
 import json
 import resource
 import statistics
@@ -29,6 +31,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 CHUNKS, EMBEDDING, TRUNK, TARGET, BATCH, BETA = 30, 100, [200, 250, 350], [784, 300, 10], 256, 0.1
 N_WEIGHTS = sum((i + 1) * o for i, o in zip(TARGET, TARGET[1:], strict=False))  # P
@@ -231,6 +234,7 @@ def profile(n_tasks, steps=20):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", nargs="+", type=int, default=[1, 10, 30, 100], help="numbers of remembered tasks")
+    parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured; the fastest counts")
     parser.add_argument("--json", metavar="FILE", help="where to write the measurements")
     parser.add_argument("--profile", type=int, metavar="TASKS", help="where the time of our step goes")
     parser.add_argument("--only", nargs=2, metavar=("FORM", "TASKS"), help=argparse.SUPPRESS)
@@ -239,17 +243,20 @@ def main():
         return profile(options.profile)
     if options.only:
         return print(json.dumps(measure(options.only[0], int(options.only[1]))))
-    rows = []
-    for form in FORMS + ["hypnettorch"] * bool(importlib.util.find_spec("hypnettorch")):
-        for n_tasks in options.tasks:
-            command = [sys.executable, __file__, "--only", form, str(n_tasks)]
-            output = subprocess.run(command, capture_output=True, text=True)
-            if output.returncode:
-                sys.exit(f"{form} with {n_tasks} tasks: {output.stderr}")
-            rows.append(json.loads(output.stdout.splitlines()[-1]))
-            print("{form:12} {tasks:4} tasks  {ms_per_step:8.2f} ms a step  {trace_s:6.2f} s of tracing  "
-                  "{peak_mb:7.0f} MB".format(**rows[-1]), flush=True)  # fmt: skip
+    forms = FORMS + ["hypnettorch"] * bool(importlib.util.find_spec("hypnettorch"))
+    best = {}
+    for _, form, n_tasks in itertools.product(range(options.rounds), forms, options.tasks):
+        command = [sys.executable, __file__, "--only", form, str(n_tasks)]
+        output = subprocess.run(command, capture_output=True, text=True)
+        if output.returncode:
+            sys.exit(f"{form} with {n_tasks} tasks: {output.stderr}")
+        row = json.loads(output.stdout.splitlines()[-1])
+        best[form, n_tasks] = min(row, best.get((form, n_tasks), row), key=lambda r: r["ms_per_step"])
+        print("{form:12} {tasks:4} tasks  {ms_per_step:8.2f} ms a step  {trace_s:6.2f} s of tracing  "
+              "{peak_mb:7.0f} MB".format(**row), flush=True)  # fmt: skip
+    rows = list(best.values())
     peak = 2 * 2048**3 / seconds_of_product(2048, 2048, 2048) / 1e9
+    print(f"the fastest of each:\n{pd.DataFrame(rows).pivot(index='form', columns='tasks', values='ms_per_step')}")
     print(f"a large matrix product: {peak:.0f} GFLOP/s")
     k = TRUNK[-1] + 1
     wide = {d: round(1e3 * seconds_of_product(k, k, CHUNK_SIZE, d), 2) for d in ("float32", "bfloat16")}

@@ -1,10 +1,10 @@
 """An experiment file over and over, killed at random moments: every run must end complete and the same.
 
-    python tests/soak.py [--file params/quickstart.yaml] [--rounds 20] [--kills 3] [--seed 0] [--within 25]
+    python tests/soak.py [--file params/quickstart.yaml] [--only RUN_NAME] [--rounds 20] [--kills 3] [--within 20]
 
-In every round the command is started, and up to `--kills` times something of it is killed at a random moment: the
-command alone, its kernel alone, both, or the command by Ctrl-C. It is started again until it says that all is done.
-Then every metrics.csv is compared with that of an undisturbed run.
+In every round the command is started `--kills` times, and each time something of it is killed at a random moment, if
+it is not done before: the command alone, its kernel alone, both, or the command by Ctrl-C. Then it is started until it
+says that all is done, and every metrics.csv is compared with that of an undisturbed run.
 """
 
 import argparse
@@ -22,8 +22,9 @@ import psutil
 PROJECT = Path(__file__).resolve().parents[1]
 
 
-def start(file, logdir):
-    command = [sys.executable, "run_experiments.py", str(file), "--set", f"logdir={logdir}"]
+def start(options, logdir):
+    command = [sys.executable, "run_experiments.py", options.file, "--set", f"logdir={logdir}"]
+    command += ["--only", options.only] if options.only else []
     return subprocess.Popen(
         command,
         cwd=PROJECT,
@@ -53,19 +54,20 @@ def metrics(logdir):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--file", default="params/quickstart.yaml")
+    parser.add_argument("--only", metavar="RUN_NAME", help="only this run of the file")
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--kills", type=int, default=3, help="most kills in a round")
+    parser.add_argument("--kills", type=int, default=3, help="kills in a round")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--within", type=float, default=25, help="seconds within which a kill comes")
+    parser.add_argument("--within", type=float, default=20, help="seconds within which a kill comes")
     options = parser.parse_args()
     dice, done, wrong = random.Random(options.seed), Counter(), 0
     with tempfile.TemporaryDirectory() as folder:
-        start(options.file, f"{folder}/undisturbed").wait()
+        start(options, f"{folder}/undisturbed").wait()
         expected = metrics(f"{folder}/undisturbed")
         for round_ in range(1, options.rounds + 1):
             begun, starts, logdir = time.perf_counter(), 0, f"{folder}/{round_}"
-            for _ in range(dice.randint(1, options.kills)):
-                process, starts = start(options.file, logdir), starts + 1
+            for _ in range(options.kills):
+                process, starts = start(options, logdir), starts + 1
                 try:
                     process.wait(timeout=dice.uniform(2, options.within))
                 except subprocess.TimeoutExpired:
@@ -73,7 +75,7 @@ def main():
                     done[what] += 1
                     disturb(process, what)
                     process.wait()
-            while (status := start(options.file, logdir).wait()) and starts < 20:
+            while (status := start(options, logdir).wait()) and starts < 20:
                 starts += 1
             same = metrics(logdir) == expected and len(list(Path(logdir).glob("*/summary.json"))) == len(expected)
             wrong += not same or status != 0

@@ -199,11 +199,14 @@ def test_a_kernel_that_cannot_start_is_tried_twice_then_reported(tmp_path, monke
 
 
 def test_a_loss_that_is_no_number_stops_at_once_and_is_never_a_result(tmp_path, monkeypatch, capsys):
-    notebook_with(tmp_path, monkeypatch, "hypernet.head.assign(hypernet.head * float('nan'))")
+    learn_one = "learner.learn(0); run.record(1, {0: learner.evaluate(0)}); n_learned = 1\n"
+    notebook_with(tmp_path, monkeypatch, learn_one + "hypernet.head.assign(hypernet.head * float('nan'))")
     assert run_experiments.main([str(write(tmp_path))]) == 1
     printed = capsys.readouterr().err
-    assert "task 0, step 1 of 80" in printed and "learning_rate" in printed
-    assert not (tmp_path / "tiny" / "metrics.csv").exists()
+    assert "task 1, step 1 of 40" in printed and "learning_rate" in printed
+    assert "1 task is kept, in" in printed and "checkpoints/ckpt-1" in printed
+    assert read_metrics(tmp_path / "tiny")["learned"].max() == 1
+    assert read_summary(tmp_path / "tiny") is None
 
 
 def test_ctrl_c_stops_the_kernel_too_and_the_same_command_goes_on(tmp_path):

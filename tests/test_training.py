@@ -133,9 +133,11 @@ def test_sampling_starts_above_fifty_tasks_as_in_the_original(digits):
     assert len(learner.learn(52, learner.remember(52))) == 2
 
 
-@pytest.mark.parametrize("target", [MLP([64, 32, 10]), LeNet((8, 8))], ids=["MLP", "LeNet"])
-def test_a_generated_network_learns_digits(digits, target):
-    learner = make(digits, target=target, hidden_dims=(32, 32), n_chunks=50, iterations=300)
+@pytest.mark.parametrize(
+    "target, n_chunks, width", [(MLP([64, 32, 10]), 20, 64), (LeNet((8, 8)), 50, 32)], ids=["MLP", "LeNet"]
+)
+def test_a_generated_network_learns_digits(digits, target, n_chunks, width):
+    learner = make(digits, target=target, hidden_dims=(width, width), n_chunks=n_chunks, iterations=300)
     learner.learn(0)
     assert learner.evaluate(0) > 0.9
 
