@@ -95,6 +95,18 @@ def task_over_time(runs: dict[str, pd.DataFrame], task: int = 0) -> Figure:
     return _done(figure)
 
 
+def learned_and_kept(metrics: pd.DataFrame) -> Figure:
+    """Accuracy on each task when it was just learned (R's diagonal) and after the last one (its last row)."""
+    figure, axes = _axes(8, 3.6)
+    matrix = AccuracyMatrix(metrics)
+    points = {"just learned": np.diag(matrix.R), "after the last task": matrix.final}
+    for (name, accuracies), colour in zip(points.items(), _colours(2), strict=True):
+        axes.plot(accuracies, color=colour, marker=_marker(points, name), linestyle="", label=name)
+    axes.set(xlabel="task", ylabel="accuracy")
+    axes.legend()
+    return _done(figure)
+
+
 def step_cost(steps: pd.DataFrame) -> Figure:
     """Milliseconds of a training step against remembered tasks; `steps` has the columns form, tasks, ms_per_step."""
     figure, axes = _axes(7, 3.8)
