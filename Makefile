@@ -5,7 +5,7 @@ SUPPORTED = import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 python; do \
 	"$$p" -c "$(SUPPORTED)" 2>/dev/null && { echo "$$p"; break; }; done)
 
-.PHONY: run test notebooks lock clean
+.PHONY: run test notebooks book lock clean
 
 run: .venv/ready
 	.venv/bin/python run_experiments.py params/quickstart.yaml --overwrite
@@ -18,11 +18,23 @@ TO_EXECUTE = $(filter-out notebooks/07_exercises.ipynb,$(wildcard notebooks/*.ip
 notebooks: .venv/ready
 	.venv/bin/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False $(TO_EXECUTE)
 
-# Resolve the newest versions for every supported Python into requirements.lock.
+# The course as static pages in book/_build/html, from the README and the notebooks as committed; links are checked.
+book: .venv/book
+	rm -rf book/_build
+	mkdir -p book/_build/source
+	cp -R README.md book/index.md notebooks book/_build/source
+	.venv/bin/python -m sphinx -W --keep-going -q -c book book/_build/source book/_build/html
+	.venv/bin/python tests/check_book.py
+
+# Resolve the newest versions for every supported Python into requirements.lock. With the book's tools they are those of
+# requirements-book.lock, which keeps to the same versions wherever the tools let it.
+COMPILE = .venv/bin/uv pip compile pyproject.toml --extra test --universal --python-version 3.10 \
+	--no-header --no-annotate --no-emit-index-url
 lock: .venv/ready
 	.venv/bin/python -m pip install --quiet uv
-	.venv/bin/uv pip compile pyproject.toml --extra test --universal --python-version 3.10 --upgrade \
-		--no-header --no-annotate --no-emit-index-url --output-file requirements.lock
+	$(COMPILE) --upgrade --output-file requirements.lock
+	cp requirements.lock requirements-book.lock
+	$(COMPILE) --extra book --output-file requirements-book.lock
 
 clean:
 	rm -rf .venv
@@ -35,3 +47,7 @@ clean:
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch .venv/ready
+
+.venv/book: .venv/ready requirements-book.lock
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-book.lock
+	@touch .venv/book

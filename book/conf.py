@@ -1,0 +1,62 @@
+"""The course as static pages: the README and the notebooks as committed. Everything they need is in them: no network."""
+
+from pathlib import Path
+
+from docutils import nodes
+from latex2mathml.converter import convert
+from myst_nb.core.render import NbElementRenderer
+from sphinx import addnodes
+from sphinx.util import logging
+
+PROJECT = Path(__file__).parents[1]
+
+project = "Continual learning with hypernetworks"
+language = "en"
+extensions = ["myst_nb"]
+exclude_patterns = ["README.md", "**/.ipynb_checkpoints"]  # book/index.md shows it
+html_theme = "furo"
+html_title = project
+html_static_path = [str(PROJECT / "book" / "static")]
+html_css_files = ["pages.css"]
+html_show_copyright = False
+html_copy_source = False
+html_math_renderer = "mathml"
+
+nb_execution_mode = "off"  # the notebooks are committed executed
+myst_enable_extensions = ["dollarmath", "amsmath"]
+myst_heading_anchors = 3
+myst_update_mathjax = False
+
+logger = logging.getLogger(__name__)
+
+
+def write_formula(translator, node):
+    """LaTeX as MathML, which browsers draw by themselves."""
+    block = isinstance(node, nodes.math_block)
+    formula = convert(node.astext(), display="block" if block else "inline")
+    translator.body.append(f'<div class="formula">{formula}</div>' if block else formula)
+    raise nodes.SkipNode
+
+
+def render_image(renderer, data, plain=NbElementRenderer.render_image):
+    """A figure with the alternative text that `show(figure, alt)` has stored in the output."""
+    (image,) = plain(renderer, data)
+    image["alt"] = data.output_metadata.get(data.mime_type, {}).get("alt", "")
+    if not image["alt"]:
+        logger.warning("a figure has no alternative text; show it with show(figure, alt)", location=image.source)
+    return [image]
+
+
+def unlink_files(app, document):
+    """A link to a file of the project that is no page of the book becomes plain text; Sphinx reports what is missing."""
+    folder = (PROJECT / app.env.docname).parent
+    for kind in (addnodes.pending_xref, addnodes.download_reference):
+        for link in list(document.findall(kind)):
+            if link.get("refdomain") is None and (folder / link["reftarget"].split("#")[0]).exists():
+                link.replace_self(link.children)
+
+
+def setup(app):
+    NbElementRenderer.render_image = render_image
+    app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
+    app.connect("doctree-read", unlink_files)
