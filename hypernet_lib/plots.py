@@ -119,6 +119,36 @@ def step_cost(steps: pd.DataFrame) -> Figure:
     return _done(figure)
 
 
+def curves(x: list, lines: dict[str, np.ndarray], xlabel: str, ylabel: str) -> Figure:
+    """A marked line for each name over x (integers or words): values [n], or [repeats, n] as their mean and range."""
+    figure, axes = _axes(7, 3.4)
+    for (name, values), colour in zip(lines.items(), _colours(len(lines)), strict=True):
+        values = np.atleast_2d(values)  # [repeats, n]
+        axes.plot(x, values.mean(axis=0), color=colour, marker=_marker(lines, name), label=name)
+        axes.fill_between(x, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.2, linewidth=0)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.axhline(0, alpha=0)  # the axis starts at 0, and so does its margin above the lines
+    axes.set_ylim(bottom=0)
+    if not isinstance(x[0], str):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend()
+    return _done(figure)
+
+
+def moves(start: np.ndarray, end: np.ndarray) -> Figure:
+    """Points of the plane [n, 2] that moved from start to end, numbered from 0."""
+    figure, axes = _axes(5.2, 4.4)
+    axes.plot([start[:, 0], end[:, 0]], [start[:, 1], end[:, 1]], color="grey")
+    blue, orange = _colours(2)
+    axes.plot(*start.T, color=blue, marker="o", markersize=10, fillstyle="none", linestyle="", label="start")
+    axes.plot(*end.T, color=orange, marker="D", markersize=4, linestyle="", label="learned")
+    for number, place in enumerate(end):
+        axes.annotate(str(number), place, xytext=(8, 4), textcoords="offset points")
+    axes.set(xlabel="first component", ylabel="second component", aspect="equal")
+    axes.legend()
+    return _done(figure)
+
+
 def _axes(width: float, height: float):
     with plt.rc_context(STYLE):
         return plt.subplots(figsize=(width, height))

@@ -61,7 +61,8 @@ def test_an_experiment_end_to_end(file, tmp_path, capsys):
     assert summary["ACC"] == pytest.approx(final.mean(), abs=1e-6)
     assert summary["min"] == pytest.approx(final.min(), abs=1e-6)
     assert {"BWT", "forgetting", "compression", "seconds", "versions", "machine"} <= summary.keys()
-    assert {figure.name for figure in (folder / "figures").iterdir()} == {"final_accuracies.png", "task_0.png"}
+    figures = {figure.name for figure in (folder / "figures").iterdir()}
+    assert figures == {"final_accuracies.png", "new_and_kept.png", "task_0.png"}
 
     notebook = nbformat.read(folder / "run.ipynb", as_version=4)
     assert str(PROJECT) not in (folder / "run.ipynb").read_text()
@@ -102,7 +103,8 @@ def test_an_experiment_end_to_end(file, tmp_path, capsys):
 def test_an_experiment_that_fails_is_reported_and_the_others_still_run(file, tmp_path, monkeypatch, capsys):
     notebook = nbformat.read(execution.NOTEBOOK, as_version=4)
     notebook.cells.append(nbformat.v4.new_code_cell("assert run_name != 'first', 'something is wrong here'"))
-    notebook.cells.insert(6, nbformat.v4.new_code_cell("assert run_name != 'first', 'something is wrong'"))
+    place = next(i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
+    notebook.cells.insert(place + 1, nbformat.v4.new_code_cell("assert run_name != 'first', 'something is wrong'"))
     nbformat.write(notebook, tmp_path / "notebook.ipynb")
     monkeypatch.setattr(execution, "NOTEBOOK", tmp_path / "notebook.ipynb")
     assert run_experiments.main([str(file)]) == 1
