@@ -3,6 +3,7 @@
     python run_experiments.py                                        the original's three, params/experiments.yaml
     python run_experiments.py params/quickstart.yaml                 three small ones, in about a minute
     python run_experiments.py --list                                 how far each of them is
+    python run_experiments.py params/sweep.yaml --jobs 2             two at a time, each on half of the cores
     python run_experiments.py --only big_network_big_regularization --set seed=1 --set run_name=big_seed1
 
 Exit status: 0 when every run finished, 1 when one failed, 2 for wrong input (then nothing was started or written),
@@ -25,13 +26,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("files", nargs="*", default=["params/experiments.yaml"], metavar="FILE", help="experiments")
     parser.add_argument("--only", nargs="+", action="extend", default=[], metavar="RUN_NAME", help="only these runs")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter for every run")
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="N runs side by side, each on its share of cores"
+    )
     parser.add_argument("--dry-run", action="store_true", help="check and print the experiments, start none")
     parser.add_argument("--list", action="store_true", help="show how far each experiment is, start none")
     parser.add_argument("--overwrite", action="store_true", help="replace runs that are there already")
     options = parser.parse_args(arguments)
     try:
         ignore_what_is_there = options.overwrite or options.dry_run or options.list
-        experiments = plan(options.files, options.only, _settings(options.set), ignore_what_is_there)
+        experiments = plan(options.files, options.only, _settings(options.set), ignore_what_is_there, options.jobs)
     except ExperimentError as error:
         print(f"wrong input, nothing was started:\n{error}", file=sys.stderr)
         return 2
@@ -45,17 +49,15 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     outcomes = []
     try:
-        for outcome in run_all(experiments, options.overwrite):
+        for outcome in run_all(experiments, options.overwrite, options.jobs):
             outcomes.append(outcome)
             if outcome.was_finished:
                 print(f"{outcome.experiment.run_name} is finished already, with these parameters (--overwrite: again)")
-            if outcome.error:
-                print(f"{outcome.experiment.run_name} failed: {outcome.error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on after the last finished task", file=sys.stderr)
-        _report(outcomes)
+        _report(outcomes, experiments)
         return 130
-    _report(outcomes)
+    _report(outcomes, experiments)
     return 0 if len(outcomes) == len(experiments) and not any(o.error for o in outcomes) else 1
 
 
@@ -69,8 +71,9 @@ def _settings(pairs: list[str]) -> dict[str, object]:
     return settings
 
 
-def _report(outcomes: list) -> None:
-    """The table of finished runs, where their files are, and the runs that failed."""
+def _report(outcomes: list, experiments: list) -> None:
+    """The table of finished runs, where their files are, and the runs that failed; all in the files' order."""
+    outcomes = sorted(outcomes, key=lambda outcome: experiments.index(outcome.experiment))
     finished = [o.experiment for o in outcomes if not o.error]
     if finished:
         print(f"\n{table(outcomes).to_string(index=False)}\n")
@@ -78,7 +81,9 @@ def _report(outcomes: list) -> None:
             print(f"{experiment.run_name}: {shown(run_folder(experiment))}/ has run.ipynb, figures/ and metrics.csv")
         for logdir in dict.fromkeys(shown(run_folder(e).parent) for e in finished):
             print(f"TensorBoard: tensorboard --logdir {logdir}")
-    failed = [o.experiment.run_name for o in outcomes if o.error]
+    failed = {o.experiment.run_name: o.error for o in outcomes if o.error}
+    for name, error in failed.items():
+        print(f"{name} failed: {error}", file=sys.stderr)
     if failed:
         print(f"{len(failed)} of {len(outcomes)} runs failed: {', '.join(failed)}", file=sys.stderr)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import psutil
 
-from hypernet_lib.execution import Outcome, run_one
+from hypernet_lib.execution import Execution, Outcome, available_cores
 from hypernet_lib.experiment import Experiment, ExperimentError, nearest
 from hypernet_lib.experiment_files import load_experiments
 from hypernet_lib.folders import clash, is_finished, read_metrics, read_summary, run_folder, state
+from hypernet_lib.live import Live
 
 
 def plan(
@@ -19,12 +21,14 @@ def plan(
     only: Iterable[str] = (),
     settings: dict[str, object] | None = None,
     overwrite: bool = False,
+    jobs: int | None = 1,
 ) -> list[Experiment]:
     """The experiments of the files, in their order, all of them checked and none started.
 
-    `only` keeps the runs of those names; `settings` is laid over every experiment. Raises ExperimentError with every
-    problem found: broken files, wrong parameters, a run name given twice or unknown, a run folder that another
-    run, or an unfinished one, has taken.
+    `only` keeps the runs of those names; `settings` is laid over every experiment; `jobs` of them are to run side by
+    side on this machine (None: elsewhere). Raises ExperimentError with every problem found: broken files, wrong
+    parameters, a run name given twice or unknown, a run folder that another run has taken, less memory or fewer cores
+    than it takes.
     """
     keys = list(Experiment.model_fields)
     unknown = [f"--set {key}: unknown key{nearest(key, keys)}" for key in settings or {} if key not in keys]
@@ -47,7 +51,8 @@ def plan(
     if not problems:
         problems += [f"--only {name}: no such run{nearest(name, names)}" for name in only if name not in names]
     chosen = [e for e in experiments if not only or e.run_name in only]
-    problems += [problem for e in chosen if (problem := too_large(e))]
+    if jobs is not None and not problems:
+        problems += too_large(chosen, jobs)
     if not overwrite:
         problems += [problem for e in chosen if (problem := clash(e))]
     if problems:
@@ -55,28 +60,56 @@ def plan(
     return chosen
 
 
-def too_large(experiment: Experiment) -> str | None:
-    """The sentence that refuses an experiment that needs more memory than this machine has."""
-    need, has = experiment.memory_need() / 2**30, psutil.virtual_memory().total / 2**30
-    if need <= has:
-        return None
-    return (
-        f"{experiment.run_name}: needs about {need:,.1f} GiB of memory, this machine has {has:,.1f} GiB; lower "
+def too_large(experiments: list[Experiment], jobs: int = 1) -> list[str]:
+    """The sentences that refuse experiments that need more memory, or cores, than this machine has."""
+    has, cores = psutil.virtual_memory().total / 2**30, available_cores()
+    needs = {experiment.run_name: experiment.memory_need() / 2**30 for experiment in experiments}
+    problems = [
+        f"{name}: needs about {need:,.1f} GiB of memory, this machine has {has:,.1f} GiB; lower "
         f"innernet_all_dims, hypernet_hidden_dims or n_tasks_to_learn, or raise num_chunks"
-    )
+        for name, need in needs.items()
+        if need > has
+    ]
+    together = sum(sorted(needs.values())[-jobs:])
+    if not 1 <= jobs <= cores:
+        problems.append(f"--jobs {jobs}: expected 1 to {cores}, the cores that there are")
+    elif together > has and not problems:
+        problems.append(
+            f"--jobs {jobs}: the {jobs} largest together need about {together:,.1f} GiB of memory, "
+            f"this machine has {has:,.1f} GiB; expected fewer jobs"
+        )
+    return problems
 
 
-def run_all(experiments: list[Experiment], overwrite: bool = False) -> Iterator[Outcome]:
-    """Carry out the experiments one after the other; a failure is an outcome, and the next one starts all the same.
+def run_all(experiments: list[Experiment], overwrite: bool = False, jobs: int = 1) -> Iterator[Outcome]:
+    """Carry out the experiments, `jobs` side by side; a failure is an outcome, and the others run all the same.
 
-    A run that is finished already, with these very parameters, is not done again unless `overwrite` says so, and one
-    that was interrupted goes on after its last finished task.
+    Each run has its share of the cores, and no more. A run that is finished already, with these very parameters, is
+    not done again unless `overwrite` says so, and one that was interrupted goes on after its last finished task.
+    Outcomes come as the runs end. Whatever ends this, Ctrl-C included, ends every kernel first.
     """
+    cores, executions = max(1, available_cores() // jobs), []
     for experiment in experiments:
         if is_finished(experiment) and not overwrite:
             yield Outcome(experiment, read_summary(run_folder(experiment)), was_finished=True)
         else:
-            yield run_one(experiment, overwrite)
+            executions.append(Execution(experiment, cores, overwrite))
+    live, waiting, running = Live(executions), executions.copy(), []
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                running.append(waiting.pop(0))
+                running[-1].start()
+            time.sleep(0.2)
+            ended = [e for e in running if not e.is_alive()]
+            live.show()
+            for execution in ended:
+                running.remove(execution)
+                yield execution.outcome
+    finally:
+        for execution in running:
+            execution.stop()
+        live.close()
 
 
 def table(outcomes: list[Outcome]) -> pd.DataFrame:

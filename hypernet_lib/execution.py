@@ -1,23 +1,26 @@
-"""One experiment, executed: papermill runs notebook 03 with its parameters, and the terminal shows how far it is."""
+"""One experiment, executed: papermill runs notebook 03 with its parameters, in a kernel with its share of the cores."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 from jupyter_client import AsyncKernelManager
-from tqdm import tqdm
 
 from hypernet_lib.experiment import Experiment
 from hypernet_lib.folders import PROJECT, failed_notebook, kept_tasks, read_metrics, read_summary, run_folder
 
 NOTEBOOK = PROJECT / "notebooks" / "03_continual_run.ipynb"
 NO_KERNEL = "the notebook could not be started"
+# What TensorFlow, and NumPy's libraries, read when they are imported.
+THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass
@@ -30,114 +33,126 @@ class Outcome:
     was_finished: bool = False
 
 
-def run_one(experiment: Experiment, overwrite: bool = False) -> Outcome:
-    """Execute notebook 03 with the experiment's parameters; `run.ipynb` appears in the run's folder when it is done.
+class Execution(threading.Thread):
+    """An experiment being executed, in a thread of its own; `run.ipynb` appears in the run's folder when it is done.
 
-    KeyboardInterrupt stops the kernel before it goes on its way.
+    A try that fails, for whatever reason, is followed by one more, with a new kernel on new ports, which goes on after
+    the last finished task. Ctrl-C reaches only the main thread: `stop` ends the kernel, and with it this thread.
+
+    Attributes: `outcome`, once the thread has ended; `tries` so far; `state`, a word for the live table.
     """
-    folder = run_folder(experiment)
-    # papermill writes cell by cell, and not atomically: beside the folder, until it is known how it ended.
-    partial = folder.with_name(f"{folder.name}.partial.ipynb")
-    failed = failed_notebook(folder)
-    outcome = Outcome(experiment)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        error = _execute(experiment, overwrite, partial)
-        outcome.summary = None if error else read_summary(folder)
-        if outcome.summary:
-            _move_clean(partial, folder / "run.ipynb")
-            failed.unlink(missing_ok=True)
-        else:
-            reason = error or "the notebook ran to its end without a summary"
-            outcome.error = f"{reason} ({kept_tasks(folder)})"
-            if partial.exists():
-                _move_clean(partial, failed)
-    except OSError as error:
-        outcome.error = f"{type(error).__name__}: {error}"
-    finally:
-        with contextlib.suppress(OSError):  # where the folder itself is out of reach, that has been said already
-            partial.unlink(missing_ok=True)
-    return outcome
 
+    def __init__(self, experiment: Experiment, cores: int, overwrite: bool = False):
+        super().__init__(daemon=True)  # should the process end all the same, its kernels notice it and end, too
+        self.experiment, self.cores, self.overwrite = experiment, cores, overwrite
+        self.outcome, self.tries, self.state = Outcome(experiment), 0, "waiting"
+        self.begun = self.ended = None  # seconds since the epoch
+        self._progress = None, (0, None)
+        self._folder = run_folder(experiment)
+        # papermill writes cell by cell, and not atomically: beside the folder, until it is known how it ended.
+        self._partial = self._folder.with_name(f"{self._folder.name}.partial.ipynb")
+        self._kernel, self._stopped, self._ending = None, False, threading.Lock()
 
-def _execute(experiment: Experiment, overwrite: bool, output: Path) -> str | None:
-    """papermill in a thread, the live line here, in the thread that Ctrl-C reaches. Returns what went wrong."""
-    errors = []
-    for _ in range(2):  # kernels that start at the same moment may race for a port: once more
-        kernel = AsyncKernelManager(kernel_name="python3")
-        errors.clear()
-        worker = threading.Thread(target=_papermill, args=(experiment, overwrite, output, kernel, errors), daemon=True)
-        worker.start()
+    def run(self) -> None:
+        self.begun = time.time()
+        while self.tries < 2 and not self.outcome.summary and not self._stopped:
+            self.tries += 1
+            self.state = "running" if self.tries == 1 else "trying again"
+            self.outcome.error = self._try()
+        if self.outcome.error:
+            self.outcome.error += f" ({kept_tasks(self._folder)})"
+        self.ended = time.time()
+        self.state = "stopped" if self._stopped else "failed" if self.outcome.error else "finished"
+
+    def stop(self) -> None:
+        """End the kernel, and with it this thread; a kernel that is only just starting ends as soon as it is there."""
+        self._stopped = True
+        while self.is_alive():
+            self._end_kernel()
+            self.join(0.1)
+
+    def progress(self) -> tuple[int, float | None]:
+        """How many tasks are learned, and the newest one's accuracy; (0, None) before this execution measured any."""
+        with contextlib.suppress(OSError):  # not there yet, or out of reach: then the kernel says so
+            written = (self._folder / "metrics.csv").stat().st_mtime
+            if self.begun and written >= self.begun and written != self._progress[0]:  # else of an earlier run, or read
+                metrics = read_metrics(self._folder)
+                learned = int(metrics["learned"].max())
+                newest = metrics[(metrics["learned"] == learned) & (metrics["task"] == learned - 1)]
+                self._progress = written, (learned, float(newest["accuracy"].iloc[0]))
+        return self._progress[1]
+
+    def _try(self) -> str | None:
+        """One try, with what is left of it tidied up. Returns what went wrong."""
         try:
-            _follow(experiment, worker)
+            self._folder.parent.mkdir(parents=True, exist_ok=True)
+            error = self._papermill()
+            self.outcome.summary = None if error else read_summary(self._folder)
+            if self.outcome.summary:
+                move_clean(self._partial, self._folder / "run.ipynb")
+                failed_notebook(self._folder).unlink(missing_ok=True)
+                return None
+            if self._partial.exists():
+                move_clean(self._partial, failed_notebook(self._folder))
+            return error or "the notebook ran to its end without a summary"
+        except OSError as error:
+            self.outcome.summary = None
+            return f"{type(error).__name__}: {error}"
         finally:
-            _stop(kernel, worker)
-        if not errors or not errors[0].startswith(NO_KERNEL):
-            break
-    return errors[0] if errors else None
+            with contextlib.suppress(OSError):  # where the folder itself is out of reach, that has been said already
+                self._partial.unlink(missing_ok=True)
+
+    def _papermill(self) -> str | None:
+        import papermill
+        from nbclient.exceptions import DeadKernelError
+        from papermill.exceptions import PapermillExecutionError
+
+        self._kernel = AsyncKernelManager(kernel_name="python3")
+        try:
+            self._kernel.kernel_spec.env.update(limited_to(self.cores))
+            papermill.execute_notebook(
+                str(NOTEBOOK),
+                str(self._partial),
+                parameters=notebook_parameters(self.experiment, self.overwrite),
+                kernel_name="python3",
+                # The kernel's folder. papermill's own `cwd` moves the whole process, and with it all other threads.
+                resources={"metadata": {"path": str(NOTEBOOK.parent)}},
+                progress_bar=False,
+                km=self._kernel,
+                extra_arguments=["--log-level=ERROR"],  # the kernel warns about itself at every start
+            )
+        except PapermillExecutionError as error:
+            return f"{error.ename}: {error.evalue}"
+        except DeadKernelError:
+            return "the kernel died in the middle of the run; most often the machine was out of memory"
+        except Exception as error:  # anything else happened before the first cell
+            return f"{NO_KERNEL}: {type(error).__name__}: {error}"
+        finally:
+            self._end_kernel()
+        return None
+
+    def _end_kernel(self) -> None:
+        with self._ending:
+            if self._kernel and self._kernel.has_kernel:
+                asyncio.run(self._kernel.shutdown_kernel(now=True))
 
 
-def _stop(kernel: AsyncKernelManager, worker: threading.Thread) -> None:
-    """End the kernel, and with it the worker; one that is only just starting is ended as soon as it is there."""
-    while kernel.has_kernel or worker.is_alive():
-        if kernel.has_kernel:
-            asyncio.run(kernel.shutdown_kernel(now=True))
-        worker.join(0.1)
+def limited_to(cores: int) -> dict[str, str]:
+    """The environment that keeps a kernel, or a papermill and its kernel, to so many cores."""
+    return dict.fromkeys(THREADS, str(cores))
 
 
-def _papermill(
-    experiment: Experiment, overwrite: bool, output: Path, kernel: AsyncKernelManager, errors: list[str]
-) -> None:
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
-
-    try:
-        papermill.execute_notebook(
-            str(NOTEBOOK),
-            str(output),
-            parameters={**experiment.model_dump(), "overwrite": overwrite},
-            kernel_name="python3",
-            cwd=str(NOTEBOOK.parent),
-            progress_bar=False,
-            km=kernel,
-            extra_arguments=["--log-level=ERROR"],  # the kernel warns about itself at every start
-        )
-    except PapermillExecutionError as error:
-        errors.append(f"{error.ename}: {error.evalue}")
-    except DeadKernelError:
-        errors.append("the kernel died in the middle of the run; most often the machine was out of memory")
-    except Exception as error:  # anything else happened before the first cell
-        errors.append(f"{NO_KERNEL}: {type(error).__name__}: {error}")
+def notebook_parameters(experiment: Experiment, overwrite: bool = False) -> dict[str, object]:
+    """What papermill puts in place of notebook 03's parameters cell."""
+    return {**experiment.model_dump(), "overwrite": overwrite}
 
 
-def _follow(experiment: Experiment, worker: threading.Thread) -> None:
-    """A live line for the run in hand, read from its metrics: task n of N, time left, latest accuracy."""
-    with tqdm(
-        total=experiment.n_tasks_to_learn,
-        desc=experiment.run_name,
-        mininterval=0.5 if os.isatty(2) else 60,
-        dynamic_ncols=True,
-        bar_format="{desc}: task {n_fmt} of {total_fmt} |{bar:20}| {elapsed} so far, {remaining} left{postfix}",
-    ) as bar:
-        while worker.is_alive():
-            worker.join(0.5)
-            _show(bar, experiment)
+def available_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _show(bar: tqdm, experiment: Experiment) -> None:
-    try:
-        metrics = read_metrics(run_folder(experiment))
-    except FileNotFoundError:
-        return
-    learned = int(metrics["learned"].max())
-    newest = metrics[(metrics["learned"] == learned) & (metrics["task"] == learned - 1)]
-    if learned > bar.n:
-        bar.set_postfix_str(f"newest accuracy {newest['accuracy'].iloc[0]:.4f}", refresh=False)
-        bar.update(learned - bar.n)
-
-
-def _move_clean(partial: Path, final: Path) -> None:
+def move_clean(partial: Path, final: Path) -> None:
     """Move papermill's notebook to its place, without papermill's notes on paths and times."""
     notebook = nbformat.read(partial, as_version=4)
     for part in [notebook, *notebook.cells]:
@@ -146,3 +161,7 @@ def _move_clean(partial: Path, final: Path) -> None:
         cell.metadata.pop("execution", None)
     nbformat.write(notebook, partial)
     os.replace(partial, final)
+
+
+if __name__ == "__main__":  # for the Snakefile
+    move_clean(*map(Path, sys.argv[1:]))

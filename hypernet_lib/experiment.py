@@ -88,6 +88,11 @@ class Experiment(BaseModel):
         return sum((i + 1) * o for i, o in zip(dims, dims[1:], strict=False))
 
     @property
+    def cores_used(self) -> int:
+        """How many cores a run makes good use of: its matrices are too small for more than one, or large enough."""
+        return 1 if self.n_weights < 50_000 else 2
+
+    @property
     def notes(self) -> list[str]:
         """What the reader of the file should know although it is no error."""
         beyond = [n for n in self.full_testing_tasks if n > self.n_tasks_to_learn]
@@ -103,7 +108,7 @@ class Experiment(BaseModel):
         return yaml.safe_dump(self.model_dump(), sort_keys=False, default_flow_style=None)
 
     def memory_need(self) -> int:
-        """About how many bytes a run needs: the estimate that refuses sizes no machine of this kind can hold."""
+        """About how many bytes a run needs, in all: what refuses sizes that a machine cannot hold, or asks for one."""
         height, width, _ = describe_dataset(self.dataset)
         chunk_size = -(-self.n_weights // self.num_chunks)
         widths = [2 * self.task_embedding_dim, *self.hypernet_hidden_dims, chunk_size]
@@ -111,8 +116,9 @@ class Experiment(BaseModel):
         embeddings = (self.n_tasks_to_learn + self.num_chunks) * self.task_embedding_dim
         rows = self.n_tasks_to_learn * self.num_chunks * sum(widths[:-1])
         images = 70_000 * height * width + (self.batch_size + 10_000) * sum(self.innernet_all_dims)
-        # Adam's two moments, two gradients, the snapshot and its difference; each row forwards and backwards.
-        return 4 * (8 * shared + 4 * embeddings + 4 * rows + 2 * images)
+        # Adam's two moments, two gradients, the snapshot and its difference; each row forwards and backwards; and
+        # Python with TensorFlow and the graphs, which are there before any number is.
+        return 2**30 + 4 * (8 * shared + 4 * embeddings + 4 * rows + 2 * images)
 
     @classmethod
     def from_mapping(cls, mapping: object) -> Experiment:
