@@ -1,5 +1,6 @@
-"""The course as static pages: the README and the notebooks as committed. Everything they need is in them: no network."""
+"""The course as static pages: the README and the notebooks as committed. To be read they need no network."""
 
+import re
 from pathlib import Path
 
 from docutils import nodes
@@ -47,8 +48,13 @@ def render_image(renderer, data, plain=NbElementRenderer.render_image):
     return [image]
 
 
+def as_github_names_places(app, docname, source):
+    """Jupyter keeps a heading's capitals and signs in the name of its place, this book does as GitHub: neither."""
+    source[0] = re.sub(r"]\(#(.+?)\)", lambda link: f"](#{re.sub('[^a-z0-9_-]', '', link[1].lower())})", source[0])
+
+
 def unlink_files(app, document):
-    """A link to a file of the project that is no page of the book becomes plain text; Sphinx reports what is missing."""
+    """A link to a file of the project that is no page of the book becomes plain text."""
     folder = (PROJECT / app.env.docname).parent
     for kind in (addnodes.pending_xref, addnodes.download_reference):
         for link in list(document.findall(kind)):
@@ -59,4 +65,5 @@ def unlink_files(app, document):
 def setup(app):
     NbElementRenderer.render_image = render_image
     app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
+    app.connect("source-read", as_github_names_places)
     app.connect("doctree-read", unlink_files)

@@ -16,8 +16,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 PAGES = Path(__file__).parents[1] / "book" / "_build" / "html"
-CHROMIUM = """chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
-    --disable-component-update --disable-sync --hide-scrollbars""".split()
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --hide-scrollbars"
+)
 # A page of its own that opens every page of the book in a frame, and writes down what it finds there.
 LOOK = """<!doctype html><body><script>
 (async () => {
@@ -94,7 +96,9 @@ def problems_in_browser():
         server.found, server.has_found = None, threading.Event()
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}/look.html"
-        browser = subprocess.Popen([*CHROMIUM, f"--user-data-dir={home}", address], stderr=subprocess.DEVNULL)
+        browser = subprocess.Popen(
+            ["chromium", *FLAGS.split(), f"--user-data-dir={home}", address], stderr=subprocess.DEVNULL
+        )
         server.has_found.wait(timeout=60)
         browser.terminate()
         browser.wait()
