@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-from docutils import nodes
-from latex2mathml.converter import convert
 from myst_nb.core.render import NbElementRenderer
 from sphinx import addnodes
 from sphinx.util import logging
@@ -13,7 +11,7 @@ PROJECT = Path(__file__).parents[1]
 
 project = "Continual learning with hypernetworks"
 language = "en"
-extensions = ["myst_nb"]
+extensions = ["myst_nb", "sphinx.ext.mathjax", "sphinx-mathjax-offline"]  # the last copies MathJax into the pages
 exclude_patterns = ["README.md", "**/.ipynb_checkpoints"]  # book/index.md shows it
 html_theme = "furo"
 html_title = project
@@ -21,22 +19,13 @@ html_static_path = [str(PROJECT / "book" / "static")]
 html_css_files = ["pages.css"]
 html_show_copyright = False
 html_copy_source = False
-html_math_renderer = "mathml"
+html_use_index = False
 
 nb_execution_mode = "off"  # the notebooks are committed executed
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
-myst_update_mathjax = False
 
 logger = logging.getLogger(__name__)
-
-
-def write_formula(translator, node):
-    """LaTeX as MathML, which browsers draw by themselves."""
-    block = isinstance(node, nodes.math_block)
-    formula = convert(node.astext(), display="block" if block else "inline")
-    translator.body.append(f'<div class="formula">{formula}</div>' if block else formula)
-    raise nodes.SkipNode
 
 
 def render_image(renderer, data, plain=NbElementRenderer.render_image):
@@ -64,6 +53,5 @@ def unlink_files(app, document):
 
 def setup(app):
     NbElementRenderer.render_image = render_image
-    app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
     app.connect("source-read", as_github_names_places)
     app.connect("doctree-read", unlink_files)

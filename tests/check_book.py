@@ -31,14 +31,16 @@ LOOK = """<!doctype html><body><script>
     document.body.append(frame);
     await new Promise(done => frame.onload = done);
     const inside = frame.contentDocument, shows = x => x.getBoundingClientRect().width > 0;
-    const images = [...inside.querySelectorAll("article img")], formulas = [...inside.querySelectorAll("math")];
+    const images = [...inside.querySelectorAll("article img")], formulas = [...inside.querySelectorAll(".math")];
+    await frame.contentWindow.MathJax?.startup.promise;
     images.forEach(image => image.loading = "eager");
     await Promise.all(images.filter(image => !image.complete).map(
       image => new Promise(done => image.onload = image.onerror = done)));
     found[page] = {
       wider: inside.documentElement.scrollWidth - frame.contentWindow.innerWidth,
       figures: images.length, hidden_figures: images.filter(image => !image.naturalWidth || !shows(image)).length,
-      formulas: formulas.length, hidden_formulas: formulas.filter(formula => !shows(formula)).length,
+      formulas: formulas.length,
+      hidden_formulas: formulas.filter(x => !x.querySelector("mjx-container") || x.querySelector("mjx-merror")).length,
     };
     frame.remove();
   }

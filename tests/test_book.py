@@ -17,4 +17,4 @@ def test_the_books_tools_change_no_version_that_the_project_is_locked_to():
     project, book = locked("requirements.lock"), locked("requirements-book.lock")
     changed = {name for name, version in project.items() if book[name] != version}
     assert changed <= {"markdown-it-py"}  # on Python 3.10 the book's tools need the version before
-    assert {"sphinx", "myst-nb", "furo", "latex2mathml"} <= set(book)
+    assert {"sphinx", "myst-nb", "furo", "sphinx-mathjax-offline"} <= set(book)
