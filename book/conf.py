@@ -1,6 +1,7 @@
 """The course as static pages: the README and the notebooks as committed. To be read they need no network."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 from myst_nb.core.render import NbElementRenderer
@@ -8,14 +9,18 @@ from sphinx import addnodes
 from sphinx.util import logging
 
 PROJECT = Path(__file__).parents[1]
+# The package holds all of MathJax; this one file, which draws formulas with letters of its own, is enough.
+MATHJAX = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax" / "tex-svg.js"
 
 project = "Continual learning with hypernetworks"
 language = "en"
-extensions = ["myst_nb", "sphinx.ext.mathjax", "sphinx-mathjax-offline"]  # the last copies MathJax into the pages
+highlight_language = "none"  # of the README's commands
+extensions = ["myst_nb"]
 exclude_patterns = ["README.md", "**/.ipynb_checkpoints"]  # book/index.md shows it
 html_theme = "furo"
 html_title = project
-html_static_path = [str(PROJECT / "book" / "static")]
+html_static_path = [str(PROJECT / "book" / "static"), str(MATHJAX)]
+mathjax_path = MATHJAX.name
 html_css_files = ["pages.css"]
 html_show_copyright = False
 html_copy_source = False
