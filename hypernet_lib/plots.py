@@ -27,7 +27,7 @@ def show_images(images: np.ndarray, shape: tuple[int, int], titles: list[str]) -
     for axes, image, title in zip(all_axes[0], images, titles, strict=True):
         axes.imshow(np.reshape(image, shape), cmap="gray")
         axes.set_title(title, fontsize=9)
-        axes.set_axis_off()
+        axes.set(xticks=[], yticks=[])  # the frame stays, around pixels as white as the page
     return _done(figure)
 
 
@@ -146,6 +146,33 @@ def moves(start: np.ndarray, end: np.ndarray) -> Figure:
         axes.annotate(str(number), place, xytext=(8, 4), textcoords="offset points")
     axes.set(xlabel="first component", ylabel="second component", aspect="equal")
     axes.legend()
+    return _done(figure)
+
+
+def grouped(table: pd.DataFrame, x: str, y: str, by: str, line="-", log="", level=np.nan) -> Figure:
+    """Columns x and y of a table, marked for each value of column `by`, joined by `line`; log axes "", "x" or "xy"."""
+    figure, axes = _axes(7, 3.6)
+    groups = dict(list(table.groupby(by, sort=False)))
+    for (name, rows), colour in zip(groups.items(), _colours(len(groups)), strict=True):
+        axes.plot(rows[x], rows[y], color=colour, marker=_marker(groups, name), linestyle=line, label=name)
+    axes.axhline(level, color="black", linestyle="--", linewidth=1)  # nothing, where the level is not a number
+    if table[x].dtype.kind == "i":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel=x, ylabel=y, **{f"{axis}scale": "log" for axis in log})
+    axes.legend(title=by)
+    return _done(figure)
+
+
+def filling_matrix(metrics: pd.DataFrame, after: list[int]) -> Figure:
+    """The accuracy matrix as it fills, a panel for each number of learned tasks in `after`."""
+    R, n = AccuracyMatrix(metrics).R, len(after)
+    figure, (*panels, bar) = plt.subplots(1, n + 1, figsize=(2.2 * n + 0.6, 2.5), width_ratios=[1] * n + [0.07])
+    for axes, learned in zip(panels, after, strict=True):
+        rows = np.where(np.arange(len(R))[:, None] < learned, R, np.nan)
+        sns.heatmap(rows, vmin=0, vmax=1, cmap="viridis", square=True, ax=axes, cbar_ax=bar,
+                    cbar_kws={"label": "accuracy"}, yticklabels=range(1, len(R) + 1))  # fmt: skip
+        axes.set(xlabel="task", title=f"after {learned}")
+    panels[0].set_ylabel("tasks learned")
     return _done(figure)
 
 
