@@ -6,7 +6,6 @@ from pathlib import Path
 
 from myst_nb.core.render import NbElementRenderer
 from sphinx import addnodes
-from sphinx.util import logging
 
 PROJECT = Path(__file__).parents[1]
 # The package holds all of MathJax; this one file, which draws formulas with letters of its own, is enough.
@@ -30,15 +29,13 @@ nb_execution_mode = "off"  # the notebooks are committed executed
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
 
-logger = logging.getLogger(__name__)
-
 
 def render_image(renderer, data, plain=NbElementRenderer.render_image):
     """A figure with the alternative text that `show(figure, alt)` has stored in the output."""
     (image,) = plain(renderer, data)
     image["alt"] = data.output_metadata.get(data.mime_type, {}).get("alt", "")
     if not image["alt"]:
-        logger.warning("a figure has no alternative text; show it with show(figure, alt)", location=image.source)
+        renderer.logger.warning("a figure has no alternative text; show it with show(figure, alt)", line=data.line)
     return [image]
 
 

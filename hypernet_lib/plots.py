@@ -107,18 +107,6 @@ def learned_and_kept(metrics: pd.DataFrame) -> Figure:
     return _done(figure)
 
 
-def step_cost(steps: pd.DataFrame) -> Figure:
-    """Milliseconds of a training step against remembered tasks; `steps` has the columns form, tasks, ms_per_step."""
-    figure, axes = _axes(7, 3.8)
-    forms = dict(list(steps.groupby("form", sort=False)))
-    for (form, rows), colour in zip(forms.items(), _colours(len(forms)), strict=True):
-        axes.plot(rows["tasks"], rows["ms_per_step"], color=colour, marker=_marker(forms, form), label=form)
-    axes.set(xlabel="remembered tasks", ylabel="milliseconds per step", xscale="log", yscale="log")
-    axes.set_xticks(sorted(steps["tasks"].unique()), labels=sorted(steps["tasks"].unique()))
-    axes.legend()
-    return _done(figure)
-
-
 def curves(x: list, lines: dict[str, np.ndarray], xlabel: str, ylabel: str) -> Figure:
     """A marked line for each name over x (integers or words): values [n], or [repeats, n] as their mean and range."""
     figure, axes = _axes(7, 3.4)
