@@ -103,6 +103,7 @@ def learned_and_kept(metrics: pd.DataFrame) -> Figure:
     for (name, accuracies), colour in zip(points.items(), _colours(2), strict=True):
         axes.plot(accuracies, color=colour, marker=_marker(points, name), linestyle="", label=name)
     axes.set(xlabel="task", ylabel="accuracy")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
     return _done(figure)
 

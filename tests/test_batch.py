@@ -62,7 +62,7 @@ def test_an_experiment_end_to_end(file, tmp_path, capsys):
     assert summary["min"] == pytest.approx(final.min(), abs=1e-6)
     assert {"BWT", "forgetting", "compression", "seconds", "versions", "machine"} <= summary.keys()
     figures = {figure.name for figure in (folder / "figures").iterdir()}
-    assert figures == {"final_accuracies.png", "new_and_kept.png", "task_0.png"}
+    assert figures == {"final_accuracies.png", "learned_and_kept.png", "task_0.png"}
 
     notebook = nbformat.read(folder / "run.ipynb", as_version=4)
     assert str(PROJECT) not in (folder / "run.ipynb").read_text()
