@@ -15,7 +15,15 @@ import nbformat
 from jupyter_client import AsyncKernelManager
 
 from hypernet_lib.experiment import Experiment
-from hypernet_lib.folders import PROJECT, failed_notebook, kept_tasks, read_metrics, read_summary, run_folder
+from hypernet_lib.folders import (
+    PROJECT,
+    failed_notebook,
+    kept_tasks,
+    read_metrics,
+    read_summary,
+    run_folder,
+    write_atomically,
+)
 
 NOTEBOOK = PROJECT / "notebooks" / "03_continual_run.ipynb"
 NO_KERNEL = "the notebook could not be started"
@@ -89,11 +97,11 @@ class Execution(threading.Thread):
             error = self._papermill()
             self.outcome.summary = None if error else read_summary(self._folder)
             if self.outcome.summary:
-                move_clean(self._partial, self._folder / "run.ipynb")
+                keep_clean(self._partial, self._folder / "run.ipynb")
                 failed_notebook(self._folder).unlink(missing_ok=True)
                 return None
             if self._partial.exists():
-                move_clean(self._partial, failed_notebook(self._folder))
+                keep_clean(self._partial, failed_notebook(self._folder))
             return error or "the notebook ran to its end without a summary"
         except OSError as error:
             self.outcome.summary = None
@@ -152,16 +160,15 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def move_clean(partial: Path, final: Path) -> None:
-    """Move papermill's notebook to its place, without papermill's notes on paths and times."""
-    notebook = nbformat.read(partial, as_version=4)
+def keep_clean(executed: Path, final: Path) -> None:
+    """Keep papermill's notebook in its place, without papermill's notes on paths and times."""
+    notebook = nbformat.read(executed, as_version=4)
     for part in [notebook, *notebook.cells]:
         part.metadata.pop("papermill", None)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
-    nbformat.write(notebook, partial)
-    os.replace(partial, final)
+    write_atomically(final, nbformat.writes(notebook) + "\n")
 
 
 if __name__ == "__main__":  # for the Snakefile
-    move_clean(*map(Path, sys.argv[1:]))
+    keep_clean(*map(Path, sys.argv[1:]))
