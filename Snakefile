@@ -44,6 +44,6 @@ rule run:
         mem_mb=lambda wildcards: experiments[wildcards.folder].memory_need() // 10**6,
     retries: 1
     shell:
-        "env {params.limits} {sys.executable:q} -m papermill {NOTEBOOK:q} {log:q} --parameters_yaml {params.parameters:q}"
-        " --kernel python3 --cwd {NOTEBOOK.parent:q} --no-progress-bar --log-level ERROR"
+        "env {params.limits} {sys.executable:q} -m papermill {NOTEBOOK:q} {log:q}"
+        " --parameters_yaml {params.parameters:q} --kernel python3 --cwd {NOTEBOOK.parent:q} --no-progress-bar --log-level ERROR"
         " && {sys.executable:q} -m hypernet_lib.execution {log:q} {wildcards.folder:q}/run.ipynb"

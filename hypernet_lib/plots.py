@@ -108,6 +108,19 @@ def learned_and_kept(metrics: pd.DataFrame) -> Figure:
     return _done(figure)
 
 
+def spread_over_seeds(runs: pd.DataFrame, key: str, result: str) -> Figure:
+    """A column `result` of a table of runs against a parameter's: dots, and each value's mean and standard deviation."""
+    figure, axes = _axes(6, 3.4)
+    results, (dots, means) = runs.groupby(key)[result], _colours(2)
+    at = np.arange(len(results))
+    axes.plot(runs.groupby(key).ngroup() + 0.1, runs[result], "o", color=dots, alpha=0.7, label="a run")
+    axes.errorbar(at, results.mean(), results.std(), fmt="s", color=means, capsize=5, label="mean, standard deviation")
+    axes.set(xlabel=key, ylabel=result, xlim=(-0.5, len(at) - 0.5))
+    axes.set_xticks(at, labels=list(results.groups))
+    axes.legend()
+    return _done(figure)
+
+
 def curves(x: list, lines: dict[str, np.ndarray], xlabel: str, ylabel: str) -> Figure:
     """A marked line for each name over x (integers or words): values [n], or [repeats, n] as their mean and range."""
     figure, axes = _axes(7, 3.4)

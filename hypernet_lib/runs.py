@@ -20,6 +20,7 @@ from hypernet_lib.folders import clash, discard, lock_file, run_folder, shown, w
 from hypernet_lib.metrics import AccuracyMatrix
 
 PACKAGES = ("tensorflow", "tensorflow-datasets", "keras", "numpy")
+RESULTS = ("ACC", "forgetting", "seconds")  # the columns of run_experiments.py --list
 
 
 class Run:
@@ -99,6 +100,7 @@ class Run:
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
             "machine": machine(),
         }
+        self._log_result(summary)
         self._writer.close()
         write_atomically(self.folder / "summary.json", json.dumps(summary, indent=2) + "\n")
         self._lock.release()
@@ -117,6 +119,7 @@ class Run:
         with self._writer.as_default():
             document = "    " + self.experiment.to_yaml().replace("\n", "\n    ")  # indented: shown as it is
             tf.summary.text("experiment", document, step=0)
+        self._log_hparams()
         self._log(self._records)
 
     def _log(self, records: list[tuple[int, int, float]]) -> None:
@@ -127,6 +130,22 @@ class Run:
                 if self.experiment.tests_all_after(learned):
                     self._summary.scalar(f"accuracy measured at {learned}", accuracy, step=task)
         self._writer.flush()
+
+    def _log_hparams(self) -> None:
+        """This run's row in TensorBoard's HParams tab: every parameter, and which results the columns are."""
+        from tensorboard.plugins.hparams import summary_v2 as hparams
+
+        parameters = self.experiment.model_dump(exclude={"run_name", "logdir"})
+        shown = {key: value if isinstance(value, int | float) else str(value) for key, value in parameters.items()}
+        columns = [hparams.Metric(name, display_name=name) for name in RESULTS]
+        with self._writer.as_default():
+            hparams.hparams_config([hparams.HParam(key) for key in shown], columns)
+            hparams.hparams(shown, trial_id=self.experiment.run_name)
+
+    def _log_result(self, summary: dict) -> None:
+        with self._writer.as_default():
+            for name in RESULTS:
+                self._summary.scalar(name, summary[name], step=summary["tasks"])
 
 
 def _lock(folder: Path) -> FileLock:

@@ -63,11 +63,12 @@ def assert_same_run(folder, reference):
 
 
 def events(folder):
-    """{scalar: [(step, value), ...]} from a run's TensorBoard events."""
+    """{scalar: [(step, value), ...]} from a run's TensorBoard events, the seconds aside, which differ."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     accumulator = EventAccumulator(str(folder / "tensorboard")).Reload()
-    points = {tag: accumulator.Tensors(tag) for tag in accumulator.Tags()["tensors"] if tag != "experiment"}
+    scalars = [tag for tag in accumulator.Tags()["tensors"] if tag not in ("experiment", "seconds") and tag[0] != "_"]
+    points = {tag: accumulator.Tensors(tag) for tag in scalars}
     return {tag: [(p.step, float(tf.make_ndarray(p.tensor_proto))) for p in ps] for tag, ps in points.items()}
 
 

@@ -1,8 +1,11 @@
 """A sweep stands for the product of its lists, each experiment named after its values."""
 
 import itertools
+import json
+import time
 
 import pytest
+from test_faults import TINY, loop
 
 import run_experiments
 from hypernet_lib.experiment import ExperimentError
@@ -75,3 +78,61 @@ def test_the_list_tells_how_far_each_experiment_is(tmp_path, capsys):
     assert [row[1] for row in rows] == ["running", "failed", "not"]
     assert all(row[-3:] == ["0", "of", "3"] for row in rows)
     assert run.folder.exists() and not run_folder(failed).exists()
+
+
+def test_two_sweeps_that_meet_in_one_name_are_refused(tmp_path, capsys):
+    """Two documents of one file, then two files."""
+    sweep, one = "  seed: [0, 1]", SWEEP.format(logdir=tmp_path).replace("sweep:", "").replace("big", "big-s1")
+    (tmp_path / "one.yaml").write_text(one)
+    (tmp_path / "two.yaml").write_text(SWEEP.format(logdir=tmp_path) + sweep)
+    (tmp_path / "both.yaml").write_text(SWEEP.format(logdir=tmp_path) + sweep + "\n---" + one)
+    for files in (["both.yaml"], ["one.yaml", "two.yaml"]):
+        assert run_experiments.main([*(str(tmp_path / file) for file in files), "--dry-run"]) == 2
+        assert "run_name: 'big-s1' is given twice" in capsys.readouterr().err
+
+
+def test_a_thousand_experiments_are_expanded_checked_and_printed_in_seconds(tmp_path, capsys):
+    numbers = list(range(10))
+    lists = {"l2_memory_regularization": numbers, "learning_rate": [(n + 1) / 1000 for n in numbers], "seed": numbers}
+    load(tmp_path, "\n".join(f"  {key}: {values}" for key, values in lists.items()))
+    start = time.process_time()
+    assert run_experiments.main([str(tmp_path / "sweep.yaml"), "--dry-run"]) == 0
+    assert time.process_time() - start < 5
+    assert capsys.readouterr().out.count("run_name: big-beta") == 1000
+
+
+def test_tensorboards_hparams_tab_shows_what_the_list_shows(tmp_path):
+    """Read back by the plugin's own code; a run that goes on has one row, and each result once."""
+    from tensorboard import context
+    from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+    from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+    from tensorboard.plugins.base_plugin import TBContext
+    from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
+
+    for seed in (0, 1):
+        logdir = tmp_path / "runs"
+        file = tmp_path / "one.yaml"
+        for n_tasks in (1, 2):  # the second makes the run longer
+            text = TINY.format(name=f"tiny-s{seed}", logdir=logdir, n=n_tasks)
+            file.write_text(text + f"seed: {seed}\n")
+            loop(file).check_returncode()
+    events = EventMultiplexer().AddRunsFromDirectory(str(logdir)).Reload()
+    provider = MultiplexerDataProvider(events, str(logdir))
+    backend, request = backend_context.Context(TBContext(data_provider=provider)), context.RequestContext()
+    tags = backend.hparams_metadata(request, "")
+    columns = backend.experiment_from_metadata(request, "", True, tags, None)
+    assert [metric.name.tag for metric in columns.metric_infos] == ["ACC", "forgetting", "seconds"]
+    wanted = [api_pb2.ColParams(metric=metric.name) for metric in columns.metric_infos]
+    wanted += [api_pb2.ColParams(hparam=parameter.name, include_in_result=True) for parameter in columns.hparam_infos]
+    query = api_pb2.ListSessionGroupsRequest(slice_size=9, allowed_statuses=[api_pb2.STATUS_UNKNOWN], col_params=wanted)
+    rows = {row.name: row for row in list_session_groups.Handler(request, backend, "", query).run().session_groups}
+    assert sorted(rows) == ["tiny-s0", "tiny-s1"]
+    for name, row in rows.items():
+        summary = json.loads((logdir / name / "summary.json").read_text())
+        assert {v.name.tag: v.value for v in row.metric_values} == pytest.approx(
+            {column: summary[column] for column in ("ACC", "forgetting", "seconds")}, abs=1e-4
+        )
+        assert [v.training_step for v in row.metric_values] == [2, 2, 2]
+        assert row.hparams["seed"].number_value == int(name[-1]) and row.hparams["innernet_all_dims"].string_value
+        for column in ("ACC", "forgetting", "seconds"):
+            assert len(events.Tensors(f"{name}/tensorboard", column)) == 1
