@@ -36,9 +36,10 @@ num_chunks: 5
 hypernet_hidden_dims: [16]
 innernet_all_dims: [64, 16, 10]
 sweep:
-  iters_per_task: [4000, 5000]
+  iters_per_task: [2000, 2500]
   seed: [0, 1, 2, 3]
 """
+CONF = Path("/etc/slurm/slurm.conf")  # where Debian looks; the plugin takes SLURM_CONF from the steps of its jobs
 # One node, this machine; no accounting; no control groups, which a container may not use.
 SLURM_CONF = """
 ClusterName=trial
@@ -74,6 +75,8 @@ def reason_to_skip():
     missing = [program for program in ("munged", "slurmctld", "slurmd", "sbatch") if not shutil.which(program)]
     if missing:
         return f"{', '.join(missing)} not installed; on Debian: apt-get install slurm-wlm munge"
+    if CONF.exists() or CONF.is_symlink():
+        return f"{CONF} is there: a Slurm is set up on this machine"
     if not find_spec("snakemake_executor_plugin_slurm"):
         return "Snakemake and its Slurm plugin are not installed: pip install -e .[batch]"
     return None
@@ -93,7 +96,7 @@ def start_slurm(folder, services):
     (folder / "slurm.conf").write_text(text)
     (folder / "munge.key").write_bytes(secrets.token_bytes(128))
     (folder / "munge.key").chmod(0o600)
-    os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
+    CONF.symlink_to(folder / "slurm.conf")
     places = {"socket": "socket", "key-file": "key", "log-file": "log", "pid-file": "pid", "seed-file": "seed"}
     munge = ["munged", "--foreground", *(f"--{option}={folder}/munge.{end}" for option, end in places.items())]
     for command in (munge, ["slurmctld", "-D"], ["slurmd", "-D"]):
@@ -147,16 +150,21 @@ def trial(folder):
     command = [sys.executable, "-m", *SNAKEMAKE, "--config", f"file={folder / 'sweep.yaml'}"]
     with open(folder / "snakemake.out", "w") as log:
         snakemake = subprocess.Popen(command, cwd=PROJECT, stdout=log, stderr=log)
-    killed, kernel = wait_for(lambda: next(iter(kernels(runs).items()), None), "a run in hand")
+
+    def in_hand(but=None):
+        if snakemake.poll() is not None:
+            raise RuntimeError("Snakemake ended before there was anything to disturb")
+        return next(((name, kernel) for name, kernel in kernels(runs).items() if name != but), None)
+
+    killed, kernel = wait_for(in_hand, "a run in hand")
     kernel.kill()
     print(f"killed the kernel of {killed}", flush=True)
-    others = lambda: next(((n, k) for n, k in kernels(runs).items() if n != killed), None)  # noqa: E731
-    cancelled, kernel = wait_for(others, "another run in hand")
+    cancelled, kernel = wait_for(lambda: in_hand(but=killed), "another run in hand")
     job = kernel.environ()["SLURM_JOB_ID"]
     subprocess.run(["scancel", job], check=True)
     print(f"cancelled Slurm job {job}, which carried out {cancelled}", flush=True)
     status, seconds = snakemake.wait(), time.perf_counter() - begun
-    submitted = re.findall(r"has been submitted with SLURM jobid (\d+)", (folder / "snakemake.out").read_text())
+    submitted = set(re.findall(r"submit_batch_job: (JobId=\d+)", (folder / "slurmctld.out").read_text()))
 
     same = True
     for name in names:
@@ -189,6 +197,7 @@ def main():
             for service in reversed(services):
                 service.terminate()
                 service.wait()
+            CONF.unlink(missing_ok=True)
             if not passed:
                 for log in sorted(folder.glob("*.out")):
                     print(f"--- {log.name}\n{log.read_text()[-3000:]}")
