@@ -109,7 +109,7 @@ def learned_and_kept(metrics: pd.DataFrame) -> Figure:
 
 
 def spread_over_seeds(runs: pd.DataFrame, key: str, result: str) -> Figure:
-    """A column `result` of a table of runs against a parameter's: dots, and each value's mean and standard deviation."""
+    """A column `result` of a table of runs against a parameter's: dots, each value's mean and standard deviation."""
     figure, axes = _axes(6, 3.4)
     results, (dots, means) = runs.groupby(key)[result], _colours(2)
     at = np.arange(len(results))
