@@ -27,10 +27,13 @@ def test_the_table_of_parameters_gives_each_default_and_meaning(name, field):
     assert f"| `{name}` | {default} | {field.description} |" in README
 
 
-def test_the_yaml_example_is_a_valid_experiment_file(tmp_path):
-    (block,) = re.findall(r"```yaml\n(.*?)```", README, flags=re.S)
-    (tmp_path / "example.yaml").write_text(block)
+def test_the_yaml_examples_are_valid_experiment_files(tmp_path):
+    example, sweep = re.findall(r"```yaml\n(.*?)```", README, flags=re.S)
+    (tmp_path / "example.yaml").write_text(example)
     assert [e.run_name for e in load_experiments(tmp_path / "example.yaml")] == ["my_first_run", "my_second_run"]
+    (tmp_path / "sweep.yaml").write_text(sweep)
+    names = [e.run_name for e in load_experiments(tmp_path / "sweep.yaml")]
+    assert (len(names), names[0], names[-1]) == (9, "digits-beta0.001-s0", "digits-beta10-s2")
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!http)([^)]+)\)", README))))
