@@ -141,9 +141,8 @@ def moves(start: np.ndarray, end: np.ndarray) -> Figure:
     """Points of the plane [n, 2] that moved from start to end, numbered from 0."""
     figure, axes = _axes(5.2, 4.4)
     axes.plot([start[:, 0], end[:, 0]], [start[:, 1], end[:, 1]], color="grey")
-    blue, orange = _colours(2)
-    axes.plot(*start.T, color=blue, marker="o", markersize=10, fillstyle="none", linestyle="", label="start")
-    axes.plot(*end.T, color=orange, marker="D", markersize=4, linestyle="", label="learned")
+    axes.plot(*start.T, color=_colours(2)[0], marker="o", markersize=10, fillstyle="none", linestyle="", label="start")
+    axes.plot(*end.T, color=_colours(2)[1], marker="D", markersize=4, linestyle="", label="learned")
     for number, place in enumerate(end):
         axes.annotate(str(number), place, xytext=(8, 4), textcoords="offset points")
     axes.set(xlabel="first component", ylabel="second component", aspect="equal")
@@ -161,6 +160,8 @@ def grouped(table: pd.DataFrame, x: str, y: str, by: str, line="-", log="", leve
     if table[x].dtype.kind == "i":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel=x, ylabel=y, **{f"{axis}scale": "log" for axis in log})
+    if log:
+        axes.set_xticks(ticks := sorted(table[x].unique()), labels=ticks)
     axes.legend(title=by)
     return _done(figure)
 

@@ -170,11 +170,11 @@ class Learner:
         """Which training image comes when, [iterations * batch] or more: whole epochs, each in an order of its own."""
         n_images = self._train_data[1].shape[0]
         n_epochs = (iterations * self.batch_size + n_images - 1) // n_images
-        orders = tf.TensorArray(tf.int32, size=n_epochs, element_shape=[n_images])
-        for epoch in tf.range(n_epochs):
-            dice = tf.random.stateless_uniform([n_images], self._key(task, -1 - epoch))
-            orders = orders.write(epoch, tf.argsort(dice))
-        return orders.concat()
+
+        def order(epoch):
+            return tf.argsort(tf.random.stateless_uniform([n_images], self._key(task, -1 - epoch)))
+
+        return tf.reshape(tf.map_fn(order, tf.range(n_epochs)), [-1])
 
     def _accuracy(self, task, permutation):
         images, labels = self._test_data
