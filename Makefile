@@ -29,7 +29,7 @@ book: .venv/book
 # Resolve the newest versions for every supported Python into requirements.lock. With the book's tools they are those of
 # requirements-book.lock, which keeps to the same versions wherever the tools let it.
 COMPILE = .venv/bin/uv pip compile pyproject.toml --extra test --universal --python-version 3.10 \
-	--no-header --no-annotate --no-emit-index-url
+	--no-header --no-annotate
 lock: .venv/ready
 	.venv/bin/python -m pip install --quiet uv
 	$(COMPILE) --upgrade --output-file requirements.lock

@@ -12,7 +12,7 @@ import psutil
 from hypernet_lib.execution import Execution, Outcome, available_cores
 from hypernet_lib.experiment import Experiment, ExperimentError, nearest
 from hypernet_lib.experiment_files import load_experiments
-from hypernet_lib.folders import clash, is_finished, read_metrics, read_summary, run_folder, state
+from hypernet_lib.folders import RESULTS, clash, is_finished, read_metrics, read_summary, run_folder, state
 from hypernet_lib.live import Live
 
 
@@ -129,5 +129,5 @@ def overview(experiments: list[Experiment]) -> pd.DataFrame:
         if now != "another run is there" and (folder / "metrics.csv").exists():
             learned = read_metrics(folder)["learned"].max()
         row = {"run": experiment.run_name, "state": now, "tasks": f"{learned} of {experiment.n_tasks_to_learn}"}
-        rows.append({**row, **{column: summary.get(column, "") for column in ["ACC", "forgetting", "seconds"]}})
+        rows.append({**row, **{column: summary.get(column, "") for column in RESULTS}})
     return pd.DataFrame(rows)

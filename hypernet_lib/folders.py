@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from hypernet_lib.experiment import Experiment, ExperimentError
 
 PROJECT = Path(__file__).resolve().parents[1]
+RESULTS = ("ACC", "forgetting", "seconds")  # of a finished run, in --list and in TensorBoard's HParams tab
 
 
 def run_folder(experiment: Experiment) -> Path:

@@ -40,14 +40,15 @@ class Live:
             bar.close()
 
     def _draw(self, execution: Execution) -> None:
-        (learned, accuracy), bar = execution.progress(), self._bars.get(execution)
         if execution.ended:
-            if bar:
+            if execution in self._bars:
                 self._bars.pop(execution).close()
-        elif execution.begun and not bar:
-            total, name = execution.experiment.n_tasks_to_learn, execution.experiment.run_name
-            self._bars[execution] = self._bar(RUN, total=total, initial=learned, desc=name)
-        elif bar:
+        elif execution.begun:  # those that wait have no files to look into
+            (learned, accuracy), bar = execution.progress(), self._bars.get(execution)
+            if not bar:
+                total, name = execution.experiment.n_tasks_to_learn, execution.experiment.run_name
+                self._bars[execution] = self._bar(RUN, total=total, initial=learned, desc=name)
+                return
             if not bar.n:
                 bar.initial = max(0, learned - 1)  # what an earlier start has learned took none of this time
             bar.n = learned

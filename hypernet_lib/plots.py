@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -34,9 +36,8 @@ def show_images(images: np.ndarray, shape: tuple[int, int], titles: list[str]) -
 def loss_curves(losses: dict[str, np.ndarray], smooth: int = 20) -> Figure:
     """Cross-entropy against training steps, a line for each name, as the mean of the last `smooth` steps."""
     figure, axes = _axes(7, 3.2)
-    for (name, values), colour in zip(losses.items(), _colours(len(losses)), strict=True):
-        values = pd.Series(values).rolling(smooth, min_periods=1).mean()
-        axes.plot(values, color=colour, label=name, marker=_marker(losses, name), markevery=0.1)
+    for name, values, style in _styled(losses):
+        axes.plot(pd.Series(values).rolling(smooth, min_periods=1).mean(), **style, label=name, markevery=0.1)
     axes.set(xlabel="training step", ylabel="cross-entropy", yscale="log")
     axes.legend()
     return _done(figure)
@@ -59,11 +60,9 @@ def accuracy_matrix(metrics: pd.DataFrame, title: str = "") -> Figure:
 def final_accuracies(runs: dict[str, pd.DataFrame]) -> Figure:
     """Accuracy on every task after the last one, runs as differently marked points (the original's `one_plot`)."""
     figure, axes = _axes(8, 3.6)
-    for (name, metrics), colour in zip(runs.items(), _colours(len(runs)), strict=True):
+    for name, metrics, style in _styled(runs):
         matrix = AccuracyMatrix(metrics)
-        axes.plot(
-            matrix.final, color=colour, marker=_marker(runs, name), linestyle="", label=f"{name}: mean {matrix.acc:.4f}"
-        )
+        axes.plot(matrix.final, **style, linestyle="", label=f"{name}: mean {matrix.acc:.4f}")
     axes.set(xlabel="task", ylabel="accuracy after the last task")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
@@ -73,9 +72,9 @@ def final_accuracies(runs: dict[str, pd.DataFrame]) -> Figure:
 def compare_at(runs: dict[str, pd.DataFrame], learned: int) -> Figure:
     """Accuracy on every task once `learned` tasks are learned, a panel for each run (the original's `three_plots`)."""
     figure, all_axes = plt.subplots(1, len(runs), figsize=(3.4 * len(runs), 3.2), sharey=True, squeeze=False)
-    for axes, (name, metrics), colour in zip(all_axes[0], runs.items(), _colours(len(runs)), strict=True):
+    for axes, (name, metrics, style) in zip(all_axes[0], _styled(runs), strict=True):
         then = metrics[metrics["learned"] == learned].sort_values("task")
-        axes.plot(then["task"], then["accuracy"], color=colour, marker=_marker(runs, name), linestyle="")
+        axes.plot(then["task"], then["accuracy"], **style, linestyle="")
         axes.set(xlabel="task", title=f"{name}\nmean {then['accuracy'].mean():.4f}", ylim=(0, 1.02))
         axes.grid(alpha=0.3)
     all_axes[0, 0].set_ylabel(f"accuracy after {learned} tasks")
@@ -86,9 +85,9 @@ def compare_at(runs: dict[str, pd.DataFrame], learned: int) -> Figure:
 def task_over_time(runs: dict[str, pd.DataFrame], task: int = 0) -> Figure:
     """Accuracy on one task as more tasks are learned: the plainest picture of forgetting."""
     figure, axes = _axes(7, 3.2)
-    for (name, metrics), colour in zip(runs.items(), _colours(len(runs)), strict=True):
+    for name, metrics, style in _styled(runs):
         one = metrics[metrics["task"] == task]
-        axes.plot(one["learned"], one["accuracy"], color=colour, marker=_marker(runs, name), label=name)
+        axes.plot(one["learned"], one["accuracy"], **style, label=name)
     axes.set(xlabel="tasks learned", ylabel=f"accuracy on task {task}", ylim=(0, 1.02))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
@@ -100,8 +99,8 @@ def learned_and_kept(metrics: pd.DataFrame) -> Figure:
     figure, axes = _axes(8, 3.6)
     matrix = AccuracyMatrix(metrics)
     points = {"just learned": np.diag(matrix.R), "after the last task": matrix.final}
-    for (name, accuracies), colour in zip(points.items(), _colours(2), strict=True):
-        axes.plot(accuracies, color=colour, marker=_marker(points, name), linestyle="", label=name)
+    for name, accuracies, style in _styled(points):
+        axes.plot(accuracies, **style, linestyle="", label=name)
     axes.set(xlabel="task", ylabel="accuracy")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
@@ -124,10 +123,10 @@ def spread_over_seeds(runs: pd.DataFrame, key: str, result: str) -> Figure:
 def curves(x: list, lines: dict[str, np.ndarray], xlabel: str, ylabel: str) -> Figure:
     """A marked line for each name over x (integers or words): values [n], or [repeats, n] as their mean and range."""
     figure, axes = _axes(7, 3.4)
-    for (name, values), colour in zip(lines.items(), _colours(len(lines)), strict=True):
+    for name, values, style in _styled(lines):
         values = np.atleast_2d(values)  # [repeats, n]
-        axes.plot(x, values.mean(axis=0), color=colour, marker=_marker(lines, name), label=name)
-        axes.fill_between(x, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.2, linewidth=0)
+        axes.plot(x, values.mean(axis=0), **style, label=name)
+        axes.fill_between(x, values.min(axis=0), values.max(axis=0), color=style["color"], alpha=0.2, linewidth=0)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.axhline(0, alpha=0)  # the axis starts at 0, and so does its margin above the lines
     axes.set_ylim(bottom=0)
@@ -153,9 +152,8 @@ def moves(start: np.ndarray, end: np.ndarray) -> Figure:
 def grouped(table: pd.DataFrame, x: str, y: str, by: str, line="-", log="", level=np.nan) -> Figure:
     """Columns x and y of a table, marked for each value of column `by`, joined by `line`; log axes "", "x" or "xy"."""
     figure, axes = _axes(7, 3.6)
-    groups = dict(list(table.groupby(by, sort=False)))
-    for (name, rows), colour in zip(groups.items(), _colours(len(groups)), strict=True):
-        axes.plot(rows[x], rows[y], color=colour, marker=_marker(groups, name), linestyle=line, label=name)
+    for name, rows, style in _styled(dict(list(table.groupby(by, sort=False)))):
+        axes.plot(rows[x], rows[y], **style, linestyle=line, label=name)
     axes.axhline(level, color="black", linestyle="--", linewidth=1)  # nothing, where the level is not a number
     if table[x].dtype.kind == "i":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -188,8 +186,10 @@ def _colours(n: int) -> list:
     return sns.color_palette("colorblind", n)
 
 
-def _marker(runs: dict, name: str) -> str:
-    return MARKERS[list(runs).index(name) % len(MARKERS)]
+def _styled(things: dict) -> Iterator[tuple]:
+    """Each name and what it stands for, with a colour and a marker of its own, for `axes.plot`."""
+    for i, ((name, thing), colour) in enumerate(zip(things.items(), _colours(len(things)), strict=True)):
+        yield name, thing, {"color": colour, "marker": MARKERS[i % len(MARKERS)]}
 
 
 def _done(figure: Figure) -> Figure:

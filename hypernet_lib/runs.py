@@ -16,11 +16,10 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from hypernet_lib.experiment import Experiment, ExperimentError
-from hypernet_lib.folders import clash, discard, lock_file, run_folder, shown, write_atomically
+from hypernet_lib.folders import RESULTS, clash, discard, lock_file, run_folder, shown, write_atomically
 from hypernet_lib.metrics import AccuracyMatrix
 
 PACKAGES = ("tensorflow", "tensorflow-datasets", "keras", "numpy")
-RESULTS = ("ACC", "forgetting", "seconds")  # the columns of run_experiments.py --list
 
 
 class Run:

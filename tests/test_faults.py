@@ -32,6 +32,8 @@ innernet_all_dims: [64, 16, 10]
 iters_per_task: 40
 """
 CLI = [sys.executable, str(PROJECT / "run_experiments.py")]
+# For a process that is to heed Ctrl-C, which a shell's background job ignores.
+HEED = {"start_new_session": True, "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
 
 
 @pytest.fixture(scope="session")
@@ -212,8 +214,7 @@ def test_a_loss_that_is_no_number_stops_at_once_and_is_never_a_result(tmp_path, 
 
 def test_ctrl_c_stops_the_kernel_too_and_the_same_command_goes_on(tmp_path):
     file = write(tmp_path, n=40)
-    heed = {"start_new_session": True, "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
-    process = subprocess.Popen([*CLI, str(file)], stderr=subprocess.PIPE, text=True, **heed)
+    process = subprocess.Popen([*CLI, str(file)], stderr=subprocess.PIPE, text=True, **HEED)
     while not (tmp_path / "tiny" / "metrics.csv").exists():
         assert process.poll() is None
         time.sleep(0.1)

@@ -7,7 +7,7 @@ import time
 
 import psutil
 import pytest
-from test_faults import CLI, TINY, loop, notebook_with, write
+from test_faults import CLI, HEED, TINY, loop, notebook_with, write
 
 import run_experiments
 from hypernet_lib import batch
@@ -93,9 +93,8 @@ if tries == 1:
 
 @two_cores
 def test_ctrl_c_stops_every_kernel(tmp_path):
-    heed = {"start_new_session": True, "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
     command = [*CLI, str(write_sweep(tmp_path, n=200)), "--jobs", "2"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **heed)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **HEED)
     runs = [tmp_path / "tiny-s0", tmp_path / "tiny-s1"]
     while not all((run / "metrics.csv").exists() for run in runs):
         assert process.poll() is None
