@@ -61,10 +61,10 @@ class Hypernetwork(tf.Module):
         random = np.random.default_rng([seed, 3])
         widths = [2 * embedding_dim, *hidden_dims]
         self.trunk = [
-            (tf.Variable(_glorot(random, i, o)), tf.Variable(tf.zeros([o])))
+            (tf.Variable(glorot(random, i, o)), tf.Variable(tf.zeros([o])))
             for i, o in zip(widths, widths[1:], strict=False)
         ]
-        kernel = _glorot(random, widths[-1], self.chunk_size)  # A [k, S]
+        kernel = glorot(random, widths[-1], self.chunk_size)  # A [k, S]
         self.head = tf.Variable(np.vstack([kernel, np.zeros([1, self.chunk_size], np.float32)]))  # [k + 1, S]
 
     @property
@@ -110,7 +110,7 @@ class Hypernetwork(tf.Module):
         return tf.reshape(weights, tf.concat([leading, [self.n_weights]], axis=0))
 
 
-def _glorot(random: np.random.Generator, n_in: int, n_out: int) -> np.ndarray:
+def glorot(random: np.random.Generator, n_in: int, n_out: int) -> np.ndarray:
     """Uniform in +-sqrt(6 / (n_in + n_out)), Glorot and Bengio, 2010, equation 16."""
     limit = math.sqrt(6 / (n_in + n_out))
     return random.uniform(-limit, limit, [n_in, n_out]).astype(np.float32)

@@ -1,0 +1,71 @@
+"""The baseline of separate networks: each is trained alone, by the learner's own steps, and no other is touched."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hypernet_lib.quiet import tf
+from hypernet_lib.separate import SeparateNetworks, main
+from hypernet_lib.targets import MLP
+from hypernet_lib.tasks import PermutedTasks
+from hypernet_lib.training import Learner
+
+EXPERIMENT = """
+run_name: digits
+logdir: {}
+dataset: digits
+innernet_all_dims: [64, 32, 10]
+n_tasks_to_learn: 3
+batch_size: 64
+iters_per_task: 300
+learning_rate: 3e-3
+"""
+
+
+def test_a_step_is_adams_first_step_on_the_tasks_own_images_and_moves_no_other_network():
+    tasks, target = PermutedTasks("digits"), MLP([64, 8, 10])
+    networks = SeparateNetworks(target, n_tasks=3)
+    learner = Learner(networks, target, tasks, batch_size=16, learning_rate=1e-2, l2_regularization=0)
+    before = networks.task_embeddings.numpy()
+    batch = learner._batch_order(tf.constant(1), tf.constant(1))[:16].numpy()
+    weights = tf.constant(before[1])
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        logits = target(weights, tf.constant(tasks.train_images[batch][:, tasks.permutation(1)]))
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tasks.train_labels[batch], logits)
+        loss = tf.reduce_mean(losses)
+    g = tape.gradient(loss, weights).numpy()
+    learner.learn(1, iterations=1)
+    moved = networks.task_embeddings.numpy() - before
+    np.testing.assert_allclose(moved[1], -1e-2 * g / (np.abs(g) + 1e-7 / np.sqrt(1 - 0.999)), atol=1e-5)
+    assert not moved[[0, 2]].any()
+
+
+def test_each_starts_from_other_weights_in_glorots_bounds_with_biases_zero():
+    networks = SeparateNetworks(MLP([64, 8, 10]), n_tasks=2)
+    first, second = networks.task_embeddings.numpy()
+    assert (first[: 64 * 8] != second[: 64 * 8]).all()
+    assert 0.9 < np.abs(first[: 64 * 8]).max() / np.sqrt(6 / (64 + 8)) <= 1
+    assert not first[64 * 8 : 64 * 8 + 8].any() and not first[-10:].any()
+
+
+def test_the_command_writes_what_it_prints(tmp_path, capsys):
+    file = tmp_path / "experiment.yaml"
+    file.write_text(EXPERIMENT.format(tmp_path))
+    assert main([str(file), "--tasks", "2"]) == 0
+    table = pd.read_csv(tmp_path / "separate" / "digits.csv")
+    assert list(table["task"]) == [0, 1] and table["accuracy"].min() > 0.9
+    assert re.search(r"mean accuracy (0\.\d+)", capsys.readouterr().out)[1] == f"{table['accuracy'].mean():.4f}"
+
+
+@pytest.mark.parametrize("arguments", [["--only", "digit"], ["--tasks", "0"], ["--tasks", "many"]])
+def test_wrong_input_is_said_with_exit_status_2_and_writes_nothing(arguments, tmp_path, capsys):
+    file = tmp_path / "experiment.yaml"
+    file.write_text(EXPERIMENT.format(tmp_path))
+    with pytest.raises(SystemExit) as stopped:
+        raise SystemExit(main([str(file), *arguments]))
+    assert stopped.value.code == 2
+    assert arguments[-1] in capsys.readouterr().err
+    assert not (tmp_path / "separate").exists()
