@@ -44,6 +44,9 @@ class Experiment(BaseModel):
     )
     embedding_init_std: Strength = Field(1.0, description="standard deviation of a new task embedding")
     chunk_embedding_init_std: Strength = Field(1.0, description="standard deviation of the initial chunk embeddings")
+    head_init_scale: Strength = Field(
+        1.0, description="size of the head's initial kernel; 1: as Glorot and Bengio draw it"
+    )
     hypernet_activation: Literal["relu", "leaky_relu", "gelu"] = Field("gelu", description="the trunk's nonlinearity")
     center_pixels: bool = Field(True, description="subtract each pixel's own mean, not the mean of all pixels")
     updates: Literal["two", "two_states", "combined"] = Field(

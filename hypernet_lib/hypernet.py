@@ -24,6 +24,9 @@ class Hypernetwork(tf.Module):
         hidden_dims: widths of the trunk's layers; empty for a purely linear hypernetwork.
         activation: the trunk's nonlinearity, by its name in tf.nn.
         task_std, chunk_std: standard deviations of the initial embeddings.
+        head_scale: how large the head's initial kernel is, for 1 in the bounds of Glorot and Bengio. They keep the
+            variance of the head's outputs, but those are weights: a target network starts better from smaller ones
+            (Chang et al., ICLR 2020, section 4).
         seed: decides every initial value; a task embedding's depends on (seed, task) alone.
 
     Variables:
@@ -43,6 +46,7 @@ class Hypernetwork(tf.Module):
         activation: str = "relu",
         task_std: float = 1.0,
         chunk_std: float = 1.0,
+        head_scale: float = 1.0,
         seed: int = 0,
     ):
         super().__init__()
@@ -64,7 +68,7 @@ class Hypernetwork(tf.Module):
             (tf.Variable(glorot(random, i, o)), tf.Variable(tf.zeros([o])))
             for i, o in zip(widths, widths[1:], strict=False)
         ]
-        kernel = glorot(random, widths[-1], self.chunk_size)  # A [k, S]
+        kernel = np.float32(head_scale) * glorot(random, widths[-1], self.chunk_size)  # A [k, S]
         self.head = tf.Variable(np.vstack([kernel, np.zeros([1, self.chunk_size], np.float32)]))  # [k + 1, S]
 
     @property

@@ -1,0 +1,124 @@
+"""The README's tables of results, made anew from the files in `outputs/` alone: python -m hypernet_lib.report"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+
+import pandas as pd
+
+from hypernet_lib.folders import PROJECT, read_metrics, read_summary, write_atomically
+
+TESTED = [10, 20, 30, 50, 100]  # tasks learned when all so far were tested
+
+# Each experiment with 100 tasks: the original's logs, our runs with its settings, our runs with our defaults.
+HUNDRED = {
+    "big": (
+        ["large_memory_reg", "large_memory_reg2"],
+        ["original_settings/big"],
+        ["big_network_big_regularization"],
+    ),
+    "no memory": (["no_memory"], [], ["big_network_no_regularization"]),
+}
+WHOSE = ("the original", "ours, its settings", "ours, our defaults")
+
+
+def original(log: str) -> pd.DataFrame:
+    """A run of the original, as `read_metrics` gives one of ours: columns learned, task, accuracy."""
+    accuracies = pd.read_csv(PROJECT / "outputs" / "original" / "accuracies.csv")
+    return accuracies[accuracies["run"] == log].drop(columns="run")
+
+
+def runs_of(experiment: str) -> dict[str, list[pd.DataFrame]]:
+    """All runs of an experiment with 100 tasks, by whose they are: each a table of learned, task, accuracy."""
+    logs, *ours = HUNDRED[experiment]
+    groups = [[original(log) for log in logs], *([read_metrics(f"outputs/{f}") for f in folders] for folders in ours)]
+    return {whose: runs for whose, runs in zip(WHOSE, groups, strict=True) if runs}
+
+
+def hundred_tasks() -> pd.DataFrame:
+    """Mean accuracy over the tasks so far after 10 to 100 of them; the lowest of any task at 100; a row each.
+
+    Over several runs it is their mean, +- the standard deviation between runs of that at 100.
+    """
+    rows = {}
+    for experiment in HUNDRED:
+        for whose, runs in runs_of(experiment).items():
+            means = pd.DataFrame([run.groupby("learned")["accuracy"].mean()[TESTED] for run in runs])
+            worst = min(run[run["learned"] == 100]["accuracy"].min() for run in runs)
+            row = {"runs": len(runs), **means.mean(), "+-": means[100].std(), "worst": worst}
+            rows[experiment, whose] = row
+    return pd.DataFrame(rows).T.astype({"runs": int})
+
+
+def ten_tasks() -> pd.DataFrame:
+    """The runs of params/permuted_mnist_10.yaml: ACC, worst task, forgetting and compression."""
+    names = ["permuted_mnist_10" + end for end in ("", "_original_settings", "_small", "_no_memory")]
+    summaries = {name: read_summary(f"outputs/{name}") for name in names}
+    return pd.DataFrame(summaries).T[["ACC", "min", "forgetting", "compression"]]
+
+
+def step_cost() -> pd.DataFrame:
+    """Milliseconds per training step by the number of remembered tasks, from `outputs/benchmark_step.json`."""
+    steps = pd.DataFrame(json.loads((PROJECT / "outputs" / "benchmark_step.json").read_text())["steps"])
+    return steps.pivot(index="form", columns="tasks", values="ms_per_step")
+
+
+def _ten_tasks() -> str:
+    table = ten_tasks()
+    rows = [
+        [f"`{name}`", *(f"{row[column]:.4f}" for column in ("ACC", "min", "forgetting")), f"{row['compression']:.2f}"]
+        for name, row in table.iterrows()
+    ]
+    return _markdown(["run", *table.columns], rows)
+
+
+def _hundred_tasks() -> str:
+    rows = []
+    for (experiment, whose), row in hundred_tasks().iterrows():
+        spread = "" if pd.isna(row["+-"]) else f" ± {row['+-']:.4f}"
+        at = [f"{row[n]:.4f}" for n in TESTED]
+        rows.append([experiment, whose, f"{row['runs']:.0f}", *at[:-1], at[-1] + spread, f"{row['worst']:.4f}"])
+    return _markdown(["experiment", "whose", "runs", *map(str, TESTED), "worst at 100"], rows)
+
+
+def _step_cost() -> str:
+    names = {
+        "original": "the original's loop over tasks",
+        "hypnettorch": "hypnettorch (PyTorch)",
+        "direct": "all weights generated in one product",
+        "ours": "**ours**, the cheaper of two exact forms",
+        "bfloat16": "ours with `precision: bfloat16`",
+    }
+    table = step_cost()
+    heads = [f"{n} task{'s' * (n > 1)}" for n in table.columns]
+    return _markdown(
+        ["milliseconds per step", *heads],
+        [[name, *(f"{ms:.1f}" for ms in table.loc[form])] for form, name in names.items()],
+    )
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "ten tasks": _ten_tasks,
+    "a hundred tasks": _hundred_tasks,
+    "the cost of a step": _step_cost,
+}
+
+
+def filled(text: str) -> str:
+    """The text with every table between `<!-- table: NAME -->` and `<!-- end of table -->` made anew."""
+    return re.sub(
+        r"(<!-- table: (.*?) -->\n).*?(?=<!-- end of table -->)", lambda m: m[1] + TABLES[m[2]](), text, flags=re.S
+    )
+
+
+def _markdown(header: list[str], rows: list[list[str]]) -> str:
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in [header, ["---"] * len(header), *rows])
+
+
+if __name__ == "__main__":
+    readme = PROJECT / "README.md"
+    write_atomically(readme, filled(readme.read_text(encoding="utf-8")))
+    sys.exit()
