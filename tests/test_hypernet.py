@@ -64,3 +64,12 @@ def test_the_seed_and_the_deviations_decide_the_initial_values():
     zero = Hypernetwork(TARGET, 300, embedding_dim=4, n_chunks=7, hidden_dims=[9], task_std=0.1, chunk_std=0)
     assert np.std(zero.task_embeddings) == pytest.approx(0.1, abs=0.01)
     np.testing.assert_array_equal(zero.chunk_embeddings, 0)
+
+
+def test_the_first_generated_weights_are_as_large_as_head_scale_says():
+    def first_weights(head_scale):
+        hypernet = Hypernetwork(TARGET, 4, embedding_dim=4, n_chunks=7, hidden_dims=[9], head_scale=head_scale)
+        return hypernet.generate(hypernet.task_embeddings).numpy()
+
+    np.testing.assert_allclose(first_weights(0.2), 0.2 * first_weights(1.0), rtol=1e-5, atol=1e-7)
+    assert not first_weights(0.0).any()
