@@ -1,15 +1,21 @@
-"""The README's tables of results, made anew from the files in `outputs/` alone: python -m hypernet_lib.report"""
+"""Tables of results, made from the files in `outputs/` alone: the README's, and `outputs/search/table.csv`.
+
+python -m hypernet_lib.report
+"""
 
 from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 
-from hypernet_lib.folders import PROJECT, read_metrics, read_summary, write_atomically
+from hypernet_lib.experiment import Experiment
+from hypernet_lib.experiment_files import load_experiments
+from hypernet_lib.folders import PROJECT, read_metrics, read_summary, run_folder, write_atomically
+from hypernet_lib.metrics import AccuracyMatrix
 
 TESTED = [10, 20, 30, 50, 100]  # tasks learned when all so far were tested
 
@@ -58,6 +64,30 @@ def ten_tasks() -> pd.DataFrame:
     names = ["permuted_mnist_10" + end for end in ("", "_original_settings", "_small", "_no_memory")]
     summaries = {name: read_summary(f"outputs/{name}") for name in names}
     return pd.DataFrame(summaries).T[["ACC", "min", "forgetting", "compression"]]
+
+
+def search() -> pd.DataFrame:
+    """The runs of params/search.yaml: what each changed, how well it learned its tasks and how well it kept them."""
+    rows = []
+    for experiment in load_experiments(PROJECT / "params" / "search.yaml"):
+        summary = read_summary(run_folder(experiment))
+        plain = Experiment(run_name=experiment.run_name)
+        same = {"run_name", "logdir", "n_tasks_to_learn", "iters_per_task", "precision"}
+        changed = {k: v for k, v in experiment.model_dump(exclude=same).items() if v != getattr(plain, k)}
+        just_learned = np.diag(AccuracyMatrix(read_metrics(run_folder(experiment))).R)
+        rows.append(
+            {
+                "run": experiment.run_name,
+                "changed": ", ".join(f"{key}: {value}" for key, value in changed.items()),
+                "steps": experiment.iters_per_task,
+                "just learned": just_learned.mean(),
+                "the last ten": just_learned[-10:].mean(),
+                "ACC": summary["ACC"],
+                "forgetting": summary["forgetting"],
+                "compression": summary["compression"],
+            }
+        )
+    return pd.DataFrame(rows).set_index("run")
 
 
 def step_cost() -> pd.DataFrame:
@@ -118,7 +148,11 @@ def _markdown(header: list[str], rows: list[list[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in [header, ["---"] * len(header), *rows])
 
 
-if __name__ == "__main__":
+def main() -> None:
     readme = PROJECT / "README.md"
     write_atomically(readme, filled(readme.read_text(encoding="utf-8")))
-    sys.exit()
+    write_atomically(PROJECT / "outputs" / "search" / "table.csv", search().to_csv(float_format="%.6f"))
+
+
+if __name__ == "__main__":
+    main()
