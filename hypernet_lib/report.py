@@ -26,7 +26,7 @@ HUNDRED = {
         ["original_settings/big"],
         ["big_network_big_regularization"],
     ),
-    "no memory": (["no_memory"], [], ["big_network_no_regularization"]),
+    "no memory": (["no_memory"], ["original_settings/no_memory"], ["big_network_no_regularization"]),
 }
 WHOSE = ("the original", "ours, its settings", "ours, our defaults")
 

@@ -62,3 +62,10 @@ def test_a_row_of_a_hundred_tasks_is_the_mean_over_tasks_then_over_runs():
     (cells,) = re.findall(r"^\| big \| the original \| 2 \| .* \| (\S+ ± \S+ \| \S+) \|$", README, flags=re.M)
     between = abs(means[0] - means[1]) / 2**0.5  # the standard deviation of two numbers
     assert cells == f"{sum(means) / 2:.4f} ± {between:.4f} | {min(first + second):.4f}"
+
+
+def test_the_baseline_of_separate_networks_is_the_measured_one():
+    with open(PROJECT / "outputs" / "separate" / "permuted_mnist_10.csv") as file:
+        accuracies = [float(row["accuracy"]) for row in csv.DictReader(file)]
+    assert len(accuracies) == 10
+    assert f"reaches a mean of {sum(accuracies) / 10:.4f}" in README
