@@ -23,6 +23,11 @@ class AccuracyMatrix:
         return self.R[-1]
 
     @property
+    def just_learned(self) -> np.ndarray:
+        """Accuracy on every task right after it was learned, [N]: the diagonal."""
+        return np.diag(self.R)
+
+    @property
     def acc(self) -> float:
         """ACC: mean accuracy over all tasks after the last (Lopez-Paz and Ranzato, arXiv 1706.08840, equation 2)."""
         return float(self.final.mean())
@@ -30,7 +35,7 @@ class AccuracyMatrix:
     @property
     def bwt(self) -> float:
         """BWT, backward transfer: mean change of each task but the last since it was learned (same, equation 3)."""
-        change = self.final - np.diag(self.R)
+        change = self.final - self.just_learned
         return float(change[:-1].mean()) if len(change) > 1 else 0.0
 
     @property

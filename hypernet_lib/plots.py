@@ -98,7 +98,7 @@ def learned_and_kept(metrics: pd.DataFrame) -> Figure:
     """Accuracy on each task when it was just learned (R's diagonal) and after the last one (its last row)."""
     figure, axes = _axes(8, 3.6)
     matrix = AccuracyMatrix(metrics)
-    points = {"just learned": np.diag(matrix.R), "after the last task": matrix.final}
+    points = {"just learned": matrix.just_learned, "after the last task": matrix.final}
     for name, accuracies, style in _styled(points):
         axes.plot(accuracies, **style, linestyle="", label=name)
     axes.set(xlabel="task", ylabel="accuracy")

@@ -9,10 +9,8 @@ import json
 import re
 from collections.abc import Callable
 
-import numpy as np
 import pandas as pd
 
-from hypernet_lib.experiment import Experiment
 from hypernet_lib.experiment_files import load_experiments
 from hypernet_lib.folders import PROJECT, read_metrics, read_summary, run_folder, write_atomically
 from hypernet_lib.metrics import AccuracyMatrix
@@ -59,22 +57,14 @@ def hundred_tasks() -> pd.DataFrame:
     return pd.DataFrame(rows).T.astype({"runs": int})
 
 
-def ten_tasks() -> pd.DataFrame:
-    """The runs of params/permuted_mnist_10.yaml: ACC, worst task, forgetting and compression."""
-    names = ["permuted_mnist_10" + end for end in ("", "_original_settings", "_small", "_no_memory")]
-    summaries = {name: read_summary(f"outputs/{name}") for name in names}
-    return pd.DataFrame(summaries).T[["ACC", "min", "forgetting", "compression"]]
-
-
 def search() -> pd.DataFrame:
     """The runs of params/search.yaml: what each changed, how well it learned its tasks and how well it kept them."""
     rows = []
+    of_the_search = {"run_name", "logdir", "n_tasks_to_learn", "iters_per_task", "precision"}  # not what a run changed
     for experiment in load_experiments(PROJECT / "params" / "search.yaml"):
         summary = read_summary(run_folder(experiment))
-        plain = Experiment(run_name=experiment.run_name)
-        same = {"run_name", "logdir", "n_tasks_to_learn", "iters_per_task", "precision"}
-        changed = {k: v for k, v in experiment.model_dump(exclude=same).items() if v != getattr(plain, k)}
-        just_learned = np.diag(AccuracyMatrix(read_metrics(run_folder(experiment))).R)
+        changed = experiment.model_dump(exclude=of_the_search, exclude_defaults=True)
+        just_learned = AccuracyMatrix(read_metrics(run_folder(experiment))).just_learned
         rows.append(
             {
                 "run": experiment.run_name,
@@ -90,19 +80,12 @@ def search() -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("run")
 
 
-def step_cost() -> pd.DataFrame:
-    """Milliseconds per training step by the number of remembered tasks, from `outputs/benchmark_step.json`."""
-    steps = pd.DataFrame(json.loads((PROJECT / "outputs" / "benchmark_step.json").read_text())["steps"])
-    return steps.pivot(index="form", columns="tasks", values="ms_per_step")
-
-
 def _ten_tasks() -> str:
-    table = ten_tasks()
-    rows = [
-        [f"`{name}`", *(f"{row[column]:.4f}" for column in ("ACC", "min", "forgetting")), f"{row['compression']:.2f}"]
-        for name, row in table.iterrows()
-    ]
-    return _markdown(["run", *table.columns], rows)
+    rows, accuracies = [], ["ACC", "min", "forgetting"]
+    for name in ["permuted_mnist_10" + end for end in ("", "_original_settings", "_small", "_no_memory")]:
+        summary = read_summary(f"outputs/{name}")
+        rows.append([f"`{name}`", *(f"{summary[key]:.4f}" for key in accuracies), f"{summary['compression']:.2f}"])
+    return _markdown(["run", *accuracies, "compression"], rows)
 
 
 def _hundred_tasks() -> str:
@@ -122,7 +105,8 @@ def _step_cost() -> str:
         "ours": "**ours**, the cheaper of two exact forms",
         "bfloat16": "ours with `precision: bfloat16`",
     }
-    table = step_cost()
+    steps = pd.DataFrame(json.loads((PROJECT / "outputs" / "benchmark_step.json").read_text())["steps"])
+    table = steps.pivot(index="form", columns="tasks", values="ms_per_step")
     heads = [f"{n} task{'s' * (n > 1)}" for n in table.columns]
     return _markdown(
         ["milliseconds per step", *heads],

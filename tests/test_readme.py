@@ -1,13 +1,15 @@
 """What the README says is true: its Python runs, its parameters are the real ones, its links lead somewhere."""
 
 import csv
+import json
 import re
 
+import pandas as pd
 import pytest
 
 from hypernet_lib.experiment import Experiment
 from hypernet_lib.experiment_files import load_experiments
-from hypernet_lib.folders import PROJECT
+from hypernet_lib.folders import PROJECT, read_metrics, read_summary
 from hypernet_lib.report import TABLES, filled
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -49,6 +51,30 @@ def test_tests_that_the_readme_names_are_there(name):
 def test_the_tables_of_results_are_the_ones_that_make_report_makes():
     assert README.count("<!-- table: ") == len(TABLES)
     assert filled(README) == README
+
+
+def test_the_results_are_those_of_the_committed_runs():
+    rows = re.findall(r"^\| `(permuted_mnist_10\w*)` \| (.*) \|$", README, flags=re.M)
+    assert len(rows) == 4
+    for name, cells in rows:
+        summary = read_summary(f"outputs/{name}")
+        shown = [f"{summary[column]:.4f}" for column in ("ACC", "min", "forgetting")]
+        assert cells == " | ".join([*shown, f"{summary['compression']:.2f}"])
+
+
+def test_the_hundred_tasks_are_those_of_the_committed_run():
+    (cells,) = re.findall(r"^\| big \| ours, our defaults \| 1 \| (.*) \|$", README, flags=re.M)
+    table = read_metrics("outputs/big_network_big_regularization")
+    means = table.groupby("learned")["accuracy"].mean()[[10, 20, 30, 50, 100]]
+    worst = table[table["learned"] == 100]["accuracy"].min()
+    assert cells == " | ".join(f"{value:.4f}" for value in [*means, worst])
+
+
+def test_the_cost_of_a_step_is_the_measured_one():
+    steps = pd.DataFrame(json.loads((PROJECT / "outputs" / "benchmark_step.json").read_text())["steps"])
+    ours = steps[steps["form"] == "ours"].set_index("tasks")["ms_per_step"]
+    (cells,) = re.findall(r"^\| \*\*ours\*\*.*? \| (.*) \|$", README, flags=re.M)
+    assert cells == " | ".join(f"{ours[tasks]:.1f}" for tasks in [1, 10, 30, 100])
 
 
 def test_a_row_of_a_hundred_tasks_is_the_mean_over_tasks_then_over_runs():
