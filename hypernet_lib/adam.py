@@ -20,13 +20,16 @@ class Adam:
             for moment in moments:
                 moment.assign(tf.zeros_like(moment))
 
-    def apply(self, gradients: list[tf.Tensor], variables: list[tf.Variable], learning_rate: tf.Tensor) -> None:
-        """Move each variable by one step of Adam. Counts one step, however many variables there are."""
+    def apply(
+        self, gradients: list[tf.Tensor], variables: list[tf.Variable], learning_rate: tf.Tensor | list[tf.Tensor]
+    ) -> None:
+        """Move each variable by one step of Adam, all at one rate or each at its own. Counts one step for all."""
         steps = tf.cast(self.steps.assign_add(1), tf.float32)
-        for gradient, variable in zip(gradients, variables, strict=True):
+        rates = learning_rate if isinstance(learning_rate, list) else [learning_rate] * len(variables)
+        for gradient, variable, rate in zip(gradients, variables, rates, strict=True):
             m, v = self.moments[variable.ref()]
             tf.raw_ops.ResourceApplyAdam(
                 var=variable.handle, m=m.handle, v=v.handle, beta1_power=self.beta1**steps,
-                beta2_power=self.beta2**steps, lr=learning_rate, beta1=self.beta1, beta2=self.beta2,
+                beta2_power=self.beta2**steps, lr=rate, beta1=self.beta1, beta2=self.beta2,
                 epsilon=self.epsilon, grad=tf.convert_to_tensor(gradient),
             )  # fmt: skip

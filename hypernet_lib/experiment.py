@@ -29,7 +29,9 @@ class Experiment(BaseModel):
     full_testing_tasks: list[Size] = Field([], description="task counts after which all tasks so far are tested")
     batch_size: Size = Field(256, description="images in a training step")
     task_embedding_dim: Size = Field(100, description="length of a task embedding, and of a chunk embedding")
-    num_chunks: Size = Field(30, description="equal slices in which the target network's weights are generated")
+    num_chunks: Literal["rows"] | Size = Field(
+        30, description="equal slices in which the target network's weights are generated; or rows: each from one pixel"
+    )
     hypernet_hidden_dims: list[Size] = Field([200, 250, 350], description="widths of the trunk's layers; may be empty")
     innernet_all_dims: list[Size] = Field([784, 300, 10], min_length=2, description="all widths of the target network")
     l2_regularization: Strength = Field(1e-6, description="weight decay on the head's kernel")
@@ -41,6 +43,12 @@ class Experiment(BaseModel):
     learning_rate: float = Field(1e-3, gt=0, le=10, description="Adam's learning rate at the start of each task")
     final_learning_rate_fraction: float = Field(
         0.02, ge=0, le=1, description="what is left of the rate at a task's end, after a linear fall; 1: constant"
+    )
+    embedding_rate_factor: float = Field(
+        1.0, gt=0, le=1e6, description="the task embedding's learning rate, in units of learning_rate"
+    )
+    embedding_per_chunk: bool = Field(
+        False, description="give a task an embedding for each chunk, in place of one for all"
     )
     embedding_init_std: Strength = Field(1.0, description="standard deviation of a new task embedding")
     chunk_embedding_init_std: Strength = Field(1.0, description="standard deviation of the initial chunk embeddings")
@@ -78,7 +86,7 @@ class Experiment(BaseModel):
                 f"innernet_all_dims: got {dims}, but {self.dataset} has {height} x {width} = {pixels} pixels and "
                 f"{classes} classes; expected [{pixels}, ..., {classes}]"
             )
-        if self.num_chunks > self.n_weights:
+        if self.n_chunks > self.n_weights:
             raise ValueError(
                 f"num_chunks: got {self.num_chunks}; expected at most {self.n_weights}, the target network's weights"
             )
@@ -89,6 +97,16 @@ class Experiment(BaseModel):
         """P, how many weights the target network has."""
         dims = self.innernet_all_dims
         return sum((i + 1) * o for i, o in zip(dims, dims[1:], strict=False))
+
+    @property
+    def chunk_size(self) -> int:
+        """S, how many weights a chunk has; where chunks are rows, as many as a pixel has in the first layer."""
+        return self.innernet_all_dims[1] if self.num_chunks == "rows" else -(-self.n_weights // self.num_chunks)
+
+    @property
+    def n_chunks(self) -> int:
+        """C, how many chunks there are."""
+        return -(-self.n_weights // self.chunk_size) if self.num_chunks == "rows" else self.num_chunks
 
     @property
     def cores_used(self) -> int:
@@ -113,11 +131,11 @@ class Experiment(BaseModel):
     def memory_need(self) -> int:
         """About how many bytes a run needs, in all: what refuses sizes that a machine cannot hold, or asks for one."""
         height, width, _ = describe_dataset(self.dataset)
-        chunk_size = -(-self.n_weights // self.num_chunks)
-        widths = [2 * self.task_embedding_dim, *self.hypernet_hidden_dims, chunk_size]
+        widths = [2 * self.task_embedding_dim, *self.hypernet_hidden_dims, self.chunk_size]
         shared = sum((i + 1) * o for i, o in zip(widths, widths[1:], strict=False))
-        embeddings = (self.n_tasks_to_learn + self.num_chunks) * self.task_embedding_dim
-        rows = self.n_tasks_to_learn * self.num_chunks * sum(widths[:-1])
+        per_task = self.n_chunks if self.embedding_per_chunk else 1
+        embeddings = (self.n_tasks_to_learn * per_task + self.n_chunks) * self.task_embedding_dim
+        rows = self.n_tasks_to_learn * self.n_chunks * sum(widths[:-1])
         images = 70_000 * height * width + (self.batch_size + 10_000) * sum(self.innernet_all_dims)
         # Adam's two moments, two gradients, the snapshot and its difference; each row forwards and backwards; and
         # Python with TensorFlow and the graphs, which are there before any number is.

@@ -20,7 +20,10 @@ class Hypernetwork(tf.Module):
         target: the target network; only its weight shapes are used here.
         n_tasks: how many tasks there are embeddings for.
         embedding_dim: E, the length of a task embedding and of a chunk embedding.
-        n_chunks: C.
+        embedding_per_chunk: whether a task has a vector of E numbers for every chunk (as every layer has one in Ha et
+            al., arXiv 1609.09106, section 3.1), in place of one for all. Its task embedding is then all C of them.
+        n_chunks: C. Or "rows": chunks as long as a row of the target's first kernel, so that each of the first ones
+            holds the weights of one input, and as many as it takes.
         hidden_dims: widths of the trunk's layers; empty for a purely linear hypernetwork.
         activation: the trunk's nonlinearity, by its name in tf.nn.
         task_std, chunk_std: standard deviations of the initial embeddings.
@@ -30,7 +33,7 @@ class Hypernetwork(tf.Module):
         seed: decides every initial value; a task embedding's depends on (seed, task) alone.
 
     Variables:
-        task_embeddings [N, E], chunk_embeddings [C, E]
+        task_embeddings [N, E], or [N, C E] with an embedding per chunk; chunk_embeddings [C, E]
         trunk: a kernel [inputs, units] and a bias [units] for each hidden layer
         head [k + 1, S]: the kernel A [k, S] and below it, as the last row, the bias b [S]
     """
@@ -41,7 +44,8 @@ class Hypernetwork(tf.Module):
         n_tasks: int,
         *,
         embedding_dim: int = 100,
-        n_chunks: int = 30,
+        embedding_per_chunk: bool = False,
+        n_chunks: int | str = 30,
         hidden_dims: tuple[int, ...] | list[int] = (200, 250, 350),
         activation: str = "relu",
         task_std: float = 1.0,
@@ -51,17 +55,19 @@ class Hypernetwork(tf.Module):
     ):
         super().__init__()
         self.n_weights = count_weights(target.shapes)  # P
-        self.n_chunks = n_chunks  # C
+        rows = n_chunks == "rows"
+        self.chunk_size = target.shapes[0][-1] if rows else math.ceil(self.n_weights / n_chunks)  # S
+        self.n_chunks = math.ceil(self.n_weights / self.chunk_size) if rows else n_chunks  # C
+        self.surplus = self.n_chunks * self.chunk_size - self.n_weights
         self.activation = getattr(tf.nn, activation)
-        self.chunk_size = math.ceil(self.n_weights / n_chunks)  # S
-        self.surplus = n_chunks * self.chunk_size - self.n_weights
+        self.vectors_per_task = self.n_chunks if embedding_per_chunk else 1
 
-        def normal(std, n_rows, stream):  # one generator a row: a row is the same however many there are
-            rows = [np.random.default_rng([seed, stream, i]).standard_normal(embedding_dim) for i in range(n_rows)]
+        def normal(std, shape, stream):  # one generator a row: a row is the same however many there are
+            rows = [np.random.default_rng([seed, stream, i]).standard_normal(shape[1]) for i in range(shape[0])]
             return tf.Variable(std * np.array(rows), dtype=tf.float32)
 
-        self.task_embeddings = normal(task_std, n_tasks, stream=1)  # [N, E]
-        self.chunk_embeddings = normal(chunk_std, n_chunks, stream=2)  # [C, E]
+        self.task_embeddings = normal(task_std, [n_tasks, self.vectors_per_task * embedding_dim], stream=1)
+        self.chunk_embeddings = normal(chunk_std, [self.n_chunks, embedding_dim], stream=2)
         random = np.random.default_rng([seed, 3])
         widths = [2 * embedding_dim, *hidden_dims]
         self.trunk = [
@@ -89,27 +95,29 @@ class Hypernetwork(tf.Module):
     def hidden(self, embeddings: tf.Tensor) -> tf.Tensor:
         """The trunk's output for every (task, chunk), from task embeddings [T, E]: h [T C, k + 1].
 
-        Row t C + c belongs to chunk c of task t. The last column is 1, so that `h @ head` adds the bias.
+        Row t C + c belongs to chunk c of task t. The last column is 1, so that `h @ head` adds the bias. With an
+        embedding per chunk the task embeddings are [T, C E].
         """
         embedding_dim = self.chunk_embeddings.shape[1]
+        vectors = tf.reshape(embeddings, [-1, embedding_dim])  # [T, E], or [T C, E] with an embedding per chunk
         if self.trunk:
             (kernel, bias), *deeper = self.trunk
-            # The first layer is linear in [c; e], so its two halves are computed once for each chunk and each task.
+            # The first layer is linear in [c; e], so its two halves are computed once for each chunk and each vector.
             chunks = self.chunk_embeddings @ kernel[:embedding_dim] + bias  # [C, u]
-            tasks = embeddings @ kernel[embedding_dim:]  # [T, u]
-            h = self.activation(tf.reshape(tasks[:, None] + chunks, [-1, kernel.shape[1]]))  # [T C, u]
+            tasks = tf.reshape(vectors @ kernel[embedding_dim:], [-1, self.vectors_per_task, kernel.shape[1]])
+            h = self.activation(tf.reshape(tasks + chunks, [-1, kernel.shape[1]]))  # [T C, u]
             for kernel, bias in deeper:
                 h = self.activation(h @ kernel + bias)  # [T C, u]
         else:
-            tasks = tf.repeat(embeddings, self.n_chunks, axis=0)  # [T C, E]
+            tasks = tf.repeat(vectors, self.n_chunks // self.vectors_per_task, axis=0)  # [T C, E]
             h = tf.concat([tf.tile(self.chunk_embeddings, [tf.shape(embeddings)[0], 1]), tasks], axis=1)
         return tf.concat([h, tf.ones_like(h[:, :1])], axis=1)  # [T C, k + 1]
 
     def generate(self, embeddings: tf.Tensor) -> tf.Tensor:
-        """The target network's flat weights [..., P] for task embeddings [..., E]."""
+        """The target network's flat weights [..., P] for task embeddings [..., E], or [..., C E]."""
         embeddings = tf.convert_to_tensor(embeddings)
-        leading, embedding_dim = tf.shape(embeddings)[:-1], embeddings.shape[-1]
-        chunks = self.hidden(tf.reshape(embeddings, [-1, embedding_dim])) @ self.head  # [T C, S]
+        leading, length = tf.shape(embeddings)[:-1], embeddings.shape[-1]
+        chunks = self.hidden(tf.reshape(embeddings, [-1, length])) @ self.head  # [T C, S]
         weights = tf.reshape(chunks, [-1, self.n_chunks * self.chunk_size])[:, : self.n_weights]  # [T, P]
         return tf.reshape(weights, tf.concat([leading, [self.n_weights]], axis=0))
 

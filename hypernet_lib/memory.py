@@ -14,6 +14,9 @@ The moments form never does. With d = h - h* and D = H - H*, R = d H + h* D with
 
     dL/dh ~ d (H H^T) + h* (D H^T)      dL/dH ~ (h^T d) H + (h^T h*) D         4 k^2 S multiply-adds, whatever n is
 
+With an empty trunk h is linear in the task embedding, and d the same for all tasks. Then the tasks enter by the mean of
+their h* and by its scatter alone, C rows in place of T C.
+
 `remember` takes the snapshot in the form that is cheaper for its shapes.
 """
 
@@ -60,15 +63,25 @@ class MomentsMemory(NamedTuple):
         self, h: tf.Tensor, head: tf.Tensor, scale: tf.Tensor, dtype: tf.DType
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The gradient of scale / 2 * ||R||^2 with respect to h [n, k + 1] and head [k + 1, S]; products in `dtype`."""
-        d, D = h - self.hidden, head - self.head  # [n, k + 1], [k + 1, S]
-        now, then, d, H, D = [tf.cast(x, dtype) for x in (h, self.hidden, d, head, D)]
-        scale = tf.cast(scale, dtype)  # goes onto the moments [k + 1, k + 1], the smallest there are
-        HH, DH = scale * tf.matmul(H, H, transpose_b=True), scale * tf.matmul(D, H, transpose_b=True)
-        hd, hh = scale * tf.matmul(now, d, transpose_a=True), scale * tf.matmul(now, then, transpose_a=True)
-        return tf.cast(d @ HH + then @ DH, h.dtype), tf.cast(hd @ H + hh @ D, h.dtype)
+        return _from_moments(self.hidden, self.head, 0, h, head, scale, dtype)
 
 
-Memory = DirectMemory | MomentsMemory
+class LinearMemory(NamedTuple):
+    """The snapshot where the trunk is empty: of any number of tasks, as small as that of one."""
+
+    embeddings: tf.Tensor  # the mean task embedding [1, E]
+    hidden: tf.Tensor  # its h* [C, k + 1]
+    head: tf.Tensor  # H* [k + 1, S]
+    scatter: tf.Tensor  # summed over chunks, the covariance between tasks of their h* [k + 1, k + 1]
+
+    def gradients(
+        self, h: tf.Tensor, head: tf.Tensor, scale: tf.Tensor, dtype: tf.DType
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """As in MomentsMemory, for the mean over tasks, where h [C, k + 1] is that of the mean embedding."""
+        return _from_moments(self.hidden, self.head, self.scatter, h, head, scale, dtype)
+
+
+Memory = DirectMemory | MomentsMemory | LinearMemory
 
 
 def remember(hypernet: Hypernetwork, n_tasks: int, n_regularized: int | None = None) -> Memory:
@@ -82,6 +95,11 @@ def remember(hypernet: Hypernetwork, n_tasks: int, n_regularized: int | None = N
     n_rows = (n_regularized or n_tasks) * hypernet.n_chunks
     if 3 * n_rows < 4 * head.shape[0]:
         return DirectMemory(embeddings, hidden @ head)
+    if not hypernet.trunk and n_regularized is None:
+        mean = tf.reduce_mean(embeddings, axis=0, keepdims=True)  # [1, E]
+        of_mean = hypernet.hidden(mean)  # [C, k + 1]
+        away = hidden - tf.tile(of_mean, [n_tasks, 1])  # [T C, k + 1]
+        return LinearMemory(mean, of_mean, head, tf.matmul(away, away, transpose_a=True) / n_tasks)
     return MomentsMemory(embeddings, hidden, head)
 
 
@@ -98,6 +116,17 @@ def memory_gradients(
     scale = 2 * strength / tf.cast(tf.shape(memory.embeddings)[0], h.dtype)
     dh, dhead = memory.gradients(h, head.read_value(), scale, dtype)
     return [*tape.gradient(h, below_head, output_gradients=dh), dhead]
+
+
+def _from_moments(hidden, head_then, scatter, h, head, scale, dtype):
+    """The moments form, from h* and H* and what is to be added to (h^T h*), to dL/dh and dL/dH."""
+    d, D = h - hidden, head - head_then  # [n, k + 1], [k + 1, S]
+    now, then, d, H, D = [tf.cast(x, dtype) for x in (h, hidden, d, head, D)]
+    scale = tf.cast(scale, dtype)  # goes onto the moments [k + 1, k + 1], the smallest there are
+    HH, DH = scale * tf.matmul(H, H, transpose_b=True), scale * tf.matmul(D, H, transpose_b=True)
+    hd = scale * tf.matmul(now, d, transpose_a=True)
+    hh = scale * (tf.matmul(now, then, transpose_a=True) + tf.cast(scatter, dtype))
+    return tf.cast(d @ HH + then @ DH, h.dtype), tf.cast(hd @ H + hh @ D, h.dtype)
 
 
 def _gather_rows(rows: tf.Tensor, tasks: tf.Tensor, n_chunks: int) -> tf.Tensor:

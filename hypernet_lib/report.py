@@ -1,4 +1,4 @@
-"""Tables of results, made from the files in `outputs/` alone: the README's, and `outputs/search/table.csv`.
+"""Tables of results, made from the files in `outputs/` alone: the README's, and those of `outputs/search/`.
 
 python -m hypernet_lib.report
 """
@@ -10,11 +10,13 @@ import re
 from collections.abc import Callable
 
 import pandas as pd
+import yaml
 
 from hypernet_lib.experiment_files import load_experiments
 from hypernet_lib.folders import PROJECT, read_metrics, read_summary, run_folder, write_atomically
 from hypernet_lib.metrics import AccuracyMatrix
 
+SEARCHES = ["search", "search_rows"]  # files of params/, each with a table of its own
 TESTED = [10, 20, 30, 50, 100]  # tasks learned when all so far were tested
 
 # Each experiment with 100 tasks: the original's logs, our runs with its settings, our runs with our defaults.
@@ -26,6 +28,8 @@ HUNDRED = {
     ),
     "no memory": (["no_memory"], ["original_settings/no_memory"], ["big_network_no_regularization"]),
 }
+# Runs of a hundred tasks, and the separate networks that have the same target, steps and batches.
+SEPARATE = {"big_network_big_regularization": "big", "best": "best"}
 WHOSE = ("the original", "ours, its settings", "ours, our defaults")
 
 
@@ -57,18 +61,29 @@ def hundred_tasks() -> pd.DataFrame:
     return pd.DataFrame(rows).T.astype({"runs": int})
 
 
-def search() -> pd.DataFrame:
-    """The runs of params/search.yaml: what each changed, how well it learned its tasks and how well it kept them."""
+def separate(baseline: str) -> pd.Series:
+    """Mean accuracy of a baseline's separate networks, at each of the learning rates that were tried."""
+    files = sorted((PROJECT / "outputs" / "separate").glob(f"{baseline}-rate*.csv"))
+    return pd.Series({file.stem.split("-rate")[1]: pd.read_csv(file)["accuracy"].mean() for file in files})
+
+
+def search(file: str) -> pd.DataFrame:
+    """The runs of params/<file>.yaml: what each changed from the first, how well it learned its tasks and kept them."""
     rows = []
-    of_the_search = {"run_name", "logdir", "n_tasks_to_learn", "iters_per_task", "precision"}  # not what a run changed
-    for experiment in load_experiments(PROJECT / "params" / "search.yaml"):
+    experiments = load_experiments(PROJECT / "params" / f"{file}.yaml")
+    base = experiments[0].model_dump()
+    for experiment in experiments:
         summary = read_summary(run_folder(experiment))
-        changed = experiment.model_dump(exclude=of_the_search, exclude_defaults=True)
+        parameters = experiment.model_dump(
+            exclude={"run_name", "n_tasks_to_learn", "full_testing_tasks", "iters_per_task", "precision"}
+        )
+        changed = {key: value for key, value in parameters.items() if value != base[key]}
         just_learned = AccuracyMatrix(read_metrics(run_folder(experiment))).just_learned
         rows.append(
             {
                 "run": experiment.run_name,
                 "changed": ", ".join(f"{key}: {value}" for key, value in changed.items()),
+                "tasks": experiment.n_tasks_to_learn,
                 "steps": experiment.iters_per_task,
                 "just learned": just_learned.mean(),
                 "the last ten": just_learned[-10:].mean(),
@@ -97,6 +112,18 @@ def _hundred_tasks() -> str:
     return _markdown(["experiment", "whose", "runs", *map(str, TESTED), "worst at 100"], rows)
 
 
+def _size_of_one() -> str:
+    rows = []
+    for name, baseline in SEPARATE.items():
+        summary = read_summary(f"outputs/{name}")
+        dims = yaml.safe_load((PROJECT / "outputs" / name / "experiment.yaml").read_text())["innernet_all_dims"]
+        values = summary["ACC"], summary["min"], summary["forgetting"], separate(baseline).max()
+        accuracies = [f"{value:.4f}" for value in values]
+        minutes = f"{summary['seconds'] / 60:.0f}"
+        rows.append([f"`{name}`", "-".join(map(str, dims)), f"{summary['compression']:.2f}", *accuracies, minutes])
+    return _markdown(["run", "target network", "compression", "ACC", "min", "forgetting", "separate", "minutes"], rows)
+
+
 def _step_cost() -> str:
     names = {
         "original": "the original's loop over tasks",
@@ -117,6 +144,7 @@ def _step_cost() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "ten tasks": _ten_tasks,
     "a hundred tasks": _hundred_tasks,
+    "in the size of one": _size_of_one,
     "the cost of a step": _step_cost,
 }
 
@@ -135,7 +163,8 @@ def _markdown(header: list[str], rows: list[list[str]]) -> str:
 def main() -> None:
     readme = PROJECT / "README.md"
     write_atomically(readme, filled(readme.read_text(encoding="utf-8")))
-    write_atomically(PROJECT / "outputs" / "search" / "table.csv", search().to_csv(float_format="%.6f"))
+    for file in SEARCHES:
+        write_atomically(PROJECT / "outputs" / "search" / f"{file}.csv", search(file).to_csv(float_format="%.6f"))
 
 
 if __name__ == "__main__":

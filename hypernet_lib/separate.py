@@ -1,6 +1,6 @@
 """The baseline: a target network of its own for each task, trained by the same code as the hypernetwork.
 
-    python -m hypernet_lib.separate params/permuted_mnist_10.yaml --only permuted_mnist_10
+    python -m hypernet_lib.separate params/separate.yaml
 
 Nothing is shared, so nothing is forgotten, and every task costs the weights of one more target network.
 """

@@ -26,6 +26,7 @@ class Learner:
         hypernet, target, tasks: what learns, the network it writes, what is to be learned.
         batch_size, iterations: images in a step; steps for a task. Task 0 gets twice the steps.
         learning_rate, final_learning_rate_fraction: Adam's rate falls linearly to that fraction within each task.
+        embedding_rate_factor: the task embedding's rate, in units of that rate.
         l2_regularization: weight decay on the head's kernel.
         l2_memory_regularization: beta, the strength of the memory loss.
         regularized_tasks: "all", or how many remembered tasks each step samples once more than 50 are remembered.
@@ -45,6 +46,7 @@ class Learner:
         iterations: int = 500,
         learning_rate: float = 1e-3,
         final_learning_rate_fraction: float = 0.02,
+        embedding_rate_factor: float = 1.0,
         l2_regularization: float = 1e-6,
         l2_memory_regularization: float = 0.1,
         regularized_tasks: str | int = "all",
@@ -55,8 +57,11 @@ class Learner:
         self.hypernet, self.target, self.tasks = hypernet, target, tasks
         self.batch_size, self.iterations, self.seed = batch_size, iterations, seed
         self.learning_rate, self.final_fraction = learning_rate, final_learning_rate_fraction
+        self.embedding_factor = embedding_rate_factor
         self.l2, self.beta, self.regularized_tasks = l2_regularization, l2_memory_regularization, regularized_tasks
-        self.adam = Adam([hypernet.task_embeddings, *hypernet.shared_variables])
+        # Of all task embeddings only the current task's moves: it is learned here, and put back when it is done.
+        self.embedding = tf.Variable(hypernet.task_embeddings[0])  # [E]
+        self.adam = Adam([self.embedding, *hypernet.shared_variables])
         self.memory_adam = Adam(hypernet.shared_variables) if updates == "two_states" else self.adam
         self.updates, self.precision = updates, tf.as_dtype(precision)
         self._train_data = tf.constant(tasks.train_images), tf.constant(tasks.train_labels)
@@ -116,6 +121,7 @@ class Learner:
         """The loop over the steps; traced once for a form of memory, run for a whole task."""
         images, labels = self._train_data
         order = self._batch_order(task, iterations)  # [iterations * batch]
+        self.embedding.assign(self.hypernet.task_embeddings[task])
         losses = tf.TensorArray(tf.float32, size=iterations, element_shape=[])
         step, loss = tf.constant(0), tf.constant(0.0)
         while step < iterations and tf.math.is_finite(loss):
@@ -123,31 +129,32 @@ class Learner:
             fall = tf.cast(step, tf.float32) / tf.cast(tf.maximum(iterations - 1, 1), tf.float32)
             rate = self.learning_rate * (1 - (1 - self.final_fraction) * fall)
             held = memory if n_sampled is None else self._sample(memory, n_sampled, self._key(task, step))
-            loss = self._step(task, tf.gather(images, batch), tf.gather(labels, batch), permutation, held, rate)
+            loss = self._step(tf.gather(images, batch), tf.gather(labels, batch), permutation, held, rate)
             losses = losses.write(step, loss)
             step += 1
+        self.hypernet.task_embeddings[task].assign(self.embedding)
         return losses.stack()[:step]
 
-    def _step(self, task, images, labels, permutation, memory, rate):
+    def _step(self, images, labels, permutation, memory, rate):
         """One training step, by one update or by two; returns the cross-entropy before it."""
         shared = self.hypernet.shared_variables
-        variables = [self.hypernet.task_embeddings, *shared]
-        loss, gradients = self._task_gradients(task, images, labels, permutation, variables)
-        # Other tasks' embeddings have no gradient and, Adam being fresh, no momentum: they do not move at all.
+        variables = [self.embedding, *shared]
+        rates = [rate * self.embedding_factor, *[rate] * len(shared)]
+        loss, gradients = self._task_gradients(images, labels, permutation, variables)
         if memory is not None and self.updates == "combined":
             of_memory = memory_gradients(self.hypernet, memory, self.beta, self.precision)
             gradients[1:] = [a + b for a, b in zip(gradients[1:], of_memory, strict=True)]
-        self.adam.apply(gradients, variables, rate)
+        self.adam.apply(gradients, variables, rates)
         if memory is not None and self.updates != "combined":
             of_memory = memory_gradients(self.hypernet, memory, self.beta, self.precision)
             self.memory_adam.apply(of_memory, shared, rate)
         return loss
 
-    def _task_gradients(self, task, images, labels, permutation, variables):
+    def _task_gradients(self, images, labels, permutation, variables):
         """The current task's cross-entropy, and its gradient, weight decay included, for each of the variables."""
         hypernet = self.hypernet
         with tf.GradientTape() as tape:
-            weights = hypernet.generate(hypernet.task_embeddings[task])  # [P]
+            weights = hypernet.generate(self.embedding)  # [P]
             logits = self.target(weights, images, permutation)  # [B, classes]
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
         *gradients, head_gradient = tape.gradient(loss, variables)

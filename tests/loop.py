@@ -37,7 +37,7 @@ def main(file, accident="", number="0"):
     tasks, target = PermutedTasks(e.dataset, e.seed, e.center_pixels), MLP(e.innernet_all_dims)
     hypernet = Hypernetwork(
         target, e.n_tasks_to_learn, embedding_dim=e.task_embedding_dim, n_chunks=e.num_chunks,
-        hidden_dims=e.hypernet_hidden_dims, activation=e.hypernet_activation, seed=e.seed,
+        hidden_dims=e.hypernet_hidden_dims, activation=e.hypernet_activation, head_scale=e.head_init_scale, seed=e.seed,
     )  # fmt: skip
     learner = Learner(hypernet, target, tasks, batch_size=e.batch_size, iterations=e.iters_per_task, seed=e.seed)
     places = {"checkpoint": (Checkpoints, "save"), "metrics": (Run, "_write_metrics"), "events": (Run, "_log")}

@@ -22,6 +22,8 @@ WRONG = {
     "text for a number": (GOOD + "batch_size: many", ["batch_size: got 'many'", "valid integer"]),
     "a truth value for a number": (GOOD + "batch_size: yes", ["batch_size: got True", "valid integer"]),
     "a fraction for a count": (GOOD + "num_chunks: 2.5", ["num_chunks: got 2.5", "valid integer"]),
+    "another word for rows": (GOOD + "num_chunks: row", ["num_chunks: got 'row'", "'rows'", "valid integer"]),
+    "no rate for embeddings": (GOOD + "embedding_rate_factor: 0", ["embedding_rate_factor: got 0", "greater than 0"]),
     "zero steps": (GOOD + "iters_per_task: 0", ["iters_per_task: got 0", "greater than or equal to 1"]),
     "a negative strength": (GOOD + "l2_regularization: -1e-5", ["l2_regularization: got -1e-05", "greater than"]),
     "infinity": (GOOD + "l2_memory_regularization: .inf", ["l2_memory_regularization: got inf", "finite number"]),

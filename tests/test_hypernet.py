@@ -34,6 +34,37 @@ def test_it_generates_what_a_loop_over_concatenated_embeddings_generates(hidden_
     np.testing.assert_allclose(hypernet.generate(hypernet.task_embeddings[1]), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("hidden_dims", [[], [9], [9, 8]], ids=str)
+@pytest.mark.parametrize("n_chunks", [1, 7])
+def test_with_an_embedding_per_chunk_each_chunk_is_written_from_its_own(hidden_dims, n_chunks):
+    hypernet = Hypernetwork(
+        TARGET, 3, embedding_dim=4, embedding_per_chunk=True, n_chunks=n_chunks, hidden_dims=hidden_dims
+    )
+    assert hypernet.task_embeddings.shape == (3, 4 * n_chunks)
+    written = []
+    for embedding in hypernet.task_embeddings.numpy():
+        chunks = []
+        for c, chunk_embedding in enumerate(hypernet.chunk_embeddings.numpy()):
+            x = np.concatenate([chunk_embedding, embedding[4 * c : 4 * c + 4]])
+            for kernel, bias in hypernet.trunk:
+                x = np.maximum(x @ kernel.numpy() + bias.numpy(), 0)
+            chunks.append(x @ hypernet.head.numpy()[:-1] + hypernet.head.numpy()[-1])
+        written.append(np.concatenate(chunks)[:53])
+    np.testing.assert_allclose(hypernet.generate(hypernet.task_embeddings), written, rtol=1e-5, atol=1e-6)
+
+
+def test_where_chunks_are_rows_each_of_the_first_holds_the_weights_of_one_pixel():
+    hypernet = Hypernetwork(TARGET, 2, embedding_dim=4, embedding_per_chunk=True, n_chunks="rows", hidden_dims=[9])
+    assert (hypernet.n_chunks, hypernet.chunk_size, hypernet.surplus) == (11, 5, 2)  # 6 + 1 + 3 + 1 rows for 53 weights
+    before = hypernet.generate(hypernet.task_embeddings[0])
+    for pixel in range(6):
+        moved = hypernet.task_embeddings[0].numpy()
+        moved[4 * pixel : 4 * pixel + 4] += 1
+        changed = (hypernet.generate(moved) != before).numpy()
+        assert changed[5 * pixel : 5 * pixel + 5].any() and changed.sum() <= 5
+        assert not changed[: 5 * pixel].any() and not changed[5 * pixel + 5 :].any()
+
+
 def test_many_embeddings_at_once_are_each_as_alone():
     hypernet = Hypernetwork(TARGET, 5, embedding_dim=4, n_chunks=7, hidden_dims=[9])
     together = hypernet.generate(hypernet.task_embeddings)
@@ -48,6 +79,8 @@ def test_parameters_and_compression_counted_by_hand():
     by_hand = 5 * 4 + 7 * 4 + (8 * 9 + 9) + (9 * 8 + 8)
     assert hypernet.n_parameters == by_hand
     assert hypernet.compression == by_hand / 53
+    per_chunk = Hypernetwork(TARGET, 5, embedding_dim=4, embedding_per_chunk=True, n_chunks=7, hidden_dims=[9])
+    assert per_chunk.n_parameters == by_hand + 5 * 6 * 4  # seven embeddings a task in place of one
 
 
 def test_the_first_tasks_start_the_same_however_many_tasks_there_are():

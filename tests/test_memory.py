@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hypernet_lib.hypernet import Hypernetwork
-from hypernet_lib.memory import DirectMemory, MomentsMemory, memory_gradients, remember
+from hypernet_lib.memory import DirectMemory, LinearMemory, MomentsMemory, memory_gradients, remember
 from hypernet_lib.quiet import tf
 from hypernet_lib.targets import MLP
 
@@ -19,12 +19,17 @@ SIZES = [
     ([6, 5, 3], 3, 1, [9, 8]),
     ([6, 5, 3], 4, 7, []),
     ([4, 3], 100, 4, [6]),
+    ([6, 5, 3], 4, "rows", [9]),
+    ([6, 5, 3], 3, "rows", []),
 ]
 
 
 def changed_since_snapshot(dims, n_tasks, n_chunks, hidden_dims):
     """A hypernetwork, its snapshot in both forms, and all it generated then [T, C S]; then it is moved."""
-    hypernet = Hypernetwork(MLP(dims), n_tasks + 1, embedding_dim=5, n_chunks=n_chunks, hidden_dims=hidden_dims)
+    hypernet = Hypernetwork(
+        MLP(dims), n_tasks + 1, embedding_dim=5, embedding_per_chunk=n_chunks == "rows", n_chunks=n_chunks,
+        hidden_dims=hidden_dims,
+    )  # fmt: skip
     embeddings = tf.identity(hypernet.task_embeddings[:n_tasks])
     hidden, head = hypernet.hidden(embeddings), tf.identity(hypernet.head)
     forms = [DirectMemory(embeddings, hidden @ head), MomentsMemory(embeddings, hidden, head)]
@@ -39,8 +44,10 @@ def generated(hypernet, embeddings):
     """Everything the hypernetwork writes, the surplus included: the trunk and the head in plain words, [T, C S]."""
     chunks = []
     for embedding in tf.unstack(embeddings):
-        for chunk_embedding in tf.unstack(hypernet.chunk_embeddings):
-            x = tf.concat([chunk_embedding, embedding], axis=0)
+        for c, chunk_embedding in enumerate(tf.unstack(hypernet.chunk_embeddings)):
+            per_chunk = len(embedding) > len(chunk_embedding)
+            own = embedding[5 * c : 5 * c + 5] if per_chunk else embedding
+            x = tf.concat([chunk_embedding, own], axis=0)
             for kernel, bias in hypernet.trunk:
                 x = tf.nn.relu(tf.linalg.matvec(kernel, x, transpose_a=True) + bias)
             chunks.append(tf.linalg.matvec(hypernet.head[:-1], x, transpose_a=True) + hypernet.head[-1])
@@ -66,6 +73,20 @@ def assert_gradients(hypernet, memory, then, tasks):
 def test_the_gradient_is_that_of_the_plain_formula(sizes, form):
     hypernet, forms, then = changed_since_snapshot(*sizes)
     assert_gradients(hypernet, forms[form], then, range(len(then)))
+
+
+@pytest.mark.parametrize("n_tasks", [8, 60])
+@pytest.mark.parametrize("n_chunks, per_chunk", [(7, False), (7, True), ("rows", True)])
+def test_with_an_empty_trunk_the_tasks_mean_and_scatter_tell_all(n_tasks, n_chunks, per_chunk):
+    hypernet = Hypernetwork(
+        MLP([6, 5, 3]), n_tasks + 1, embedding_dim=5, embedding_per_chunk=per_chunk, n_chunks=n_chunks, hidden_dims=[]
+    )
+    memory, then = remember(hypernet, n_tasks), generated(hypernet, hypernet.task_embeddings[:n_tasks])
+    random = np.random.default_rng(0)
+    for variable in hypernet.shared_variables:
+        variable.assign_add(0.1 * random.standard_normal(variable.shape).astype(np.float32))
+    assert isinstance(memory, LinearMemory) and memory.hidden.shape[0] == hypernet.n_chunks
+    assert_gradients(hypernet, memory, then, range(n_tasks))
 
 
 @settings(max_examples=50, deadline=None)

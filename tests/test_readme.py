@@ -6,6 +6,7 @@ import re
 
 import pandas as pd
 import pytest
+import yaml
 
 from hypernet_lib.experiment import Experiment
 from hypernet_lib.experiment_files import load_experiments
@@ -90,8 +91,22 @@ def test_a_row_of_a_hundred_tasks_is_the_mean_over_tasks_then_over_runs():
     assert cells == f"{sum(means) / 2:.4f} ± {between:.4f} | {min(first + second):.4f}"
 
 
-def test_the_baseline_of_separate_networks_is_the_measured_one():
-    with open(PROJECT / "outputs" / "separate" / "permuted_mnist_10.csv") as file:
-        accuracies = [float(row["accuracy"]) for row in csv.DictReader(file)]
-    assert len(accuracies) == 10
-    assert f"reaches a mean of {sum(accuracies) / 10:.4f}" in README
+@pytest.mark.parametrize("run, baseline", [("big_network_big_regularization", "big"), ("best", "best")])
+def test_the_separate_networks_are_those_of_the_best_learning_rate(run, baseline):
+    means = []
+    for rate in ("0.001", "0.003", "0.01", "0.03"):
+        with open(PROJECT / "outputs" / "separate" / f"{baseline}-rate{rate}.csv") as file:
+            accuracies = [float(row["accuracy"]) for row in csv.DictReader(file)]
+        assert len(accuracies) == 10
+        means.append(sum(accuracies) / 10)
+    (cells,) = re.findall(rf"^\| `{run}` \| (.*) \|$", README, flags=re.M)
+    assert cells.split(" | ")[5] == f"{max(means):.4f}"
+
+
+def test_the_best_run_is_no_larger_than_one_target_network():
+    best = Experiment.from_mapping(yaml.safe_load((PROJECT / "outputs" / "best" / "experiment.yaml").read_text()))
+    E, C, S = best.task_embedding_dim, 796, 4000  # 784 pixels, the bias, ten rows of the second kernel, its bias
+    assert best.n_tasks_to_learn == 100 and (best.n_chunks, best.chunk_size) == (C, S)
+    parameters = 100 * C * E + C * E + (2 * E + 1) * S
+    assert parameters <= 784 * 4000 + 4000 + 4000 * 10 + 10
+    assert read_summary("outputs/best")["compression"] == round(parameters / 3_180_010, 4)

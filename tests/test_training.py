@@ -88,10 +88,21 @@ def test_a_step_is_adam_on_the_gradients_of_both_losses(digits, updates):
     else:
         step(adam, task_loss, variables)
         step(Adam(variables) if updates == "two_states" else adam, memory_loss, net.shared_variables)
-    learner._step(tf.constant(2), images, labels, permutation, memory, rate)
+    learner.embedding.assign(learner.hypernet.task_embeddings[2])
+    learner._step(images, labels, permutation, memory, rate)
     for ours, theirs in zip(learner.hypernet.shared_variables, net.shared_variables, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-4)
-    np.testing.assert_allclose(learner.hypernet.task_embeddings, net.task_embeddings, atol=2e-4)
+    np.testing.assert_allclose(learner.embedding, net.task_embeddings[2], atol=2e-4)
+
+
+@pytest.mark.parametrize("factor", [1.0, 30.0])
+def test_the_task_embedding_has_a_learning_rate_of_its_own(digits, factor):
+    learner = make(digits, embedding_rate_factor=factor, learning_rate=1e-3)
+    net = learner.hypernet
+    before = net.task_embeddings[0].numpy(), net.trunk[0][1].numpy()
+    learner.learn(0, iterations=1)  # Adam's first step is the rate, whatever the gradient
+    np.testing.assert_allclose(np.abs(net.task_embeddings[0] - before[0]), factor * 1e-3, rtol=0.01)
+    assert np.abs(net.trunk[0][1] - before[1]).max() == pytest.approx(1e-3, rel=0.01)
 
 
 def test_task_0_gets_twice_the_steps(digits):
