@@ -109,4 +109,6 @@ def test_the_best_run_is_no_larger_than_one_target_network():
     assert best.n_tasks_to_learn == 100 and (best.n_chunks, best.chunk_size) == (C, S)
     parameters = 100 * C * E + C * E + (2 * E + 1) * S
     assert parameters <= 784 * 4000 + 4000 + 4000 * 10 + 10
-    assert read_summary("outputs/best")["compression"] == round(parameters / 3_180_010, 4)
+    summary = read_summary("outputs/best")
+    assert summary["compression"] == round(parameters / 3_180_010, 4)
+    assert f"`best` took {summary['seconds'] / 60:.0f} minutes" in README
