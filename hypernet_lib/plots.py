@@ -65,7 +65,7 @@ def final_accuracies(runs: dict[str, pd.DataFrame]) -> Figure:
         axes.plot(matrix.final, **style, linestyle="", label=f"{name}: mean {matrix.acc:.4f}")
     axes.set(xlabel="task", ylabel="accuracy after the last task")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend()
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)  # above the axes: points may be anywhere in them
     return _done(figure)
 
 

@@ -29,7 +29,12 @@ HUNDRED = {
     "no memory": (["no_memory"], ["original_settings/no_memory"], ["big_network_no_regularization"]),
 }
 # Runs of a hundred tasks, and the separate networks that have the same target, steps and batches.
-SEPARATE = {"big_network_big_regularization": "big", "best": "best", "best_without_limit": "best"}
+SEPARATE = {
+    "big_network_big_regularization": "big",
+    "best": "best",
+    "best_without_limit": "best",
+    "best_published_target": "best_published_target",
+}
 WHOSE = ("the original", "ours, its settings", "ours, our defaults")
 
 
