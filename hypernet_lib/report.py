@@ -24,9 +24,15 @@ HUNDRED = {
     "big": (
         ["large_memory_reg", "large_memory_reg2"],
         ["original_settings/big"],
-        ["big_network_big_regularization"],
+        [f"big_network_big_regularization{seed}" for seed in ("", "-s1", "-s2")],
     ),
-    "no memory": (["no_memory"], ["original_settings/no_memory"], ["big_network_no_regularization"]),
+    "big, 60 chunks": (["hnet_with_more_chunks"], ["original_settings/big_60_chunks"], []),
+    "small": (["smaller_network3"], ["original_settings/small"], []),
+    "no memory": (
+        ["no_memory"],
+        ["original_settings/no_memory"],
+        [f"big_network_no_regularization{seed}" for seed in ("", "-s1", "-s2")],
+    ),
 }
 # Runs of a hundred tasks, and the separate networks that have the same target, steps and batches.
 SEPARATE = {
