@@ -133,3 +133,10 @@ def test_the_best_run_is_no_larger_than_one_target_network():
     summary = read_summary("outputs/best")
     assert summary["compression"] == round(parameters / 3_180_010, 4)
     assert f"`best` took {summary['seconds'] / 60:.0f} minutes" in README
+
+
+def test_what_the_run_of_250_tasks_reaches():
+    summary = read_summary("outputs/best_250")
+    assert summary["tasks"] == 250
+    numbers = f"ACC {summary['ACC']:.4f}, worst task {summary['min']:.4f}, compression {summary['compression']:.2f}"
+    assert f"in {summary['seconds'] / 60:.0f} minutes: {numbers}" in README
