@@ -18,20 +18,21 @@ from hypernet_lib.metrics import AccuracyMatrix
 
 SEARCHES = ["search", "search_rows"]  # files of params/, each with a table of its own
 TESTED = [10, 20, 30, 50, 100]  # tasks learned when all so far were tested
+SEEDS = ["", "-s1", "-s2"]  # endings of the folders of a run that was made with seeds 0 to 2
 
 # Each experiment with 100 tasks: the original's logs, our runs with its settings, our runs with our defaults.
 HUNDRED = {
     "big": (
         ["large_memory_reg", "large_memory_reg2"],
         ["original_settings/big"],
-        [f"big_network_big_regularization{seed}" for seed in ("", "-s1", "-s2")],
+        [f"big_network_big_regularization{seed}" for seed in SEEDS],
     ),
     "big, 60 chunks": (["hnet_with_more_chunks"], ["original_settings/big_60_chunks"], []),
     "small": (["smaller_network3"], ["original_settings/small"], []),
     "no memory": (
         ["no_memory"],
         ["original_settings/no_memory"],
-        [f"big_network_no_regularization{seed}" for seed in ("", "-s1", "-s2")],
+        [f"big_network_no_regularization{seed}" for seed in SEEDS],
     ),
 }
 # Runs of a hundred tasks, and the separate networks that have the same target, steps and batches.
