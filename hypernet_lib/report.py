@@ -16,7 +16,7 @@ from hypernet_lib.experiment_files import load_experiments
 from hypernet_lib.folders import PROJECT, read_metrics, read_summary, run_folder, write_atomically
 from hypernet_lib.metrics import AccuracyMatrix
 
-SEARCHES = ["search", "search_rows"]  # files of params/, each with a table of its own
+SEARCHES = ["search", "search_rows", "differences"]  # files of params/, each with a table of its own
 TESTED = [10, 20, 30, 50, 100]  # tasks learned when all so far were tested
 SEEDS = ["", "-s1", "-s2"]  # endings of the folders of a run that was made with seeds 0 to 2
 
