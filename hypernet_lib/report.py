@@ -28,7 +28,11 @@ HUNDRED = {
         [f"big_network_big_regularization{seed}" for seed in SEEDS],
     ),
     "big, 60 chunks": (["hnet_with_more_chunks"], ["original_settings/big_60_chunks"], []),
-    "small": (["smaller_network3"], ["original_settings/small"], ["small_network_big_regularization"]),
+    "small": (
+        ["smaller_network3"],
+        ["original_settings/small", "original_settings/small-s1"],
+        ["small_network_big_regularization"],
+    ),
     "no memory": (
         ["no_memory"],
         ["original_settings/no_memory"],
