@@ -17,10 +17,14 @@ class AccuracyMatrix:
         self.R = np.full([n, n], np.nan)
         self.R[records["learned"] - 1, records["task"]] = records["accuracy"]
 
+    def after(self, learned: int) -> np.ndarray:
+        """Accuracy on every task so far once `learned` tasks were learned, [learned]; NaN where it was not measured."""
+        return self.R[learned - 1, :learned]
+
     @property
     def final(self) -> np.ndarray:
         """Accuracy on every task after the last one, [N]."""
-        return self.R[-1]
+        return self.after(len(self.R))
 
     @property
     def just_learned(self) -> np.ndarray:

@@ -30,7 +30,7 @@ HUNDRED = {
     "big, 60 chunks": (["hnet_with_more_chunks"], ["original_settings/big_60_chunks"], []),
     "small": (
         ["smaller_network3"],
-        ["original_settings/small", "original_settings/small-s1"],
+        [f"original_settings/small{seed}" for seed in SEEDS[:2]],
         ["small_network_big_regularization"],
     ),
     "no memory": (
@@ -70,8 +70,9 @@ def hundred_tasks() -> pd.DataFrame:
     rows = {}
     for experiment in HUNDRED:
         for whose, runs in runs_of(experiment).items():
-            means = pd.DataFrame([run.groupby("learned")["accuracy"].mean()[TESTED] for run in runs])
-            worst = min(run[run["learned"] == 100]["accuracy"].min() for run in runs)
+            matrices = [AccuracyMatrix(run) for run in runs]
+            means = pd.DataFrame([{n: matrix.after(n).mean() for n in TESTED} for matrix in matrices])
+            worst = min(matrix.worst for matrix in matrices)
             row = {"runs": len(runs), **means.mean(), "+-": means[100].std(), "worst": worst}
             rows[experiment, whose] = row
     return pd.DataFrame(rows).T.astype({"runs": int})

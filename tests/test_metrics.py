@@ -15,6 +15,7 @@ def test_measures_of_three_tasks():
     # R = [0.9, -, -], [0.95, 0.8, -], [0.6, 0.7, 0.5]
     m = matrix((1, 0, 0.9), (2, 0, 0.95), (2, 1, 0.8), (3, 0, 0.6), (3, 1, 0.7), (3, 2, 0.5))
     assert np.isnan(m.R[0, 1]) and np.isnan(m.R[1, 2])
+    assert list(m.after(2)) == [0.95, 0.8] and list(m.final) == [0.6, 0.7, 0.5]
     assert m.acc == pytest.approx((0.6 + 0.7 + 0.5) / 3)
     assert m.bwt == pytest.approx(((0.6 - 0.9) + (0.7 - 0.8)) / 2)  # against the diagonal
     assert m.forgetting == pytest.approx(((0.95 - 0.6) + (0.8 - 0.7)) / 2)  # against the best
