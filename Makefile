@@ -19,18 +19,18 @@ TO_EXECUTE = $(filter-out notebooks/07_exercises.ipynb,$(wildcard notebooks/*.ip
 notebooks: .venv/ready
 	$(EXECUTE) $(TO_EXECUTE)
 
-# Make the README's tables and notebook 04 anew from what outputs/ holds; nothing is trained.
+# Make the README's tables, the parameters cells of notebook 03 and run.ipynb, and notebook 04 anew; nothing is trained.
 report: .venv/ready
-	.venv/bin/python -m hypernet_lib.report
+	.venv/bin/python -m experiments.report
 	$(EXECUTE) notebooks/04_results.ipynb
 
-# The course as static pages in book/_build/html, from the README and the notebooks as committed; links are checked.
+# The course as static pages in docs/_build/html, from the README and the notebooks as committed; links are checked.
 book: .venv/book
-	rm -rf book/_build
-	mkdir -p book/_build/source
-	cp -R README.md book/index.md notebooks book/_build/source
-	.venv/bin/python -m sphinx -W --keep-going -q -c book book/_build/source book/_build/html
-	.venv/bin/python tests/check_book.py
+	rm -rf docs/_build
+	mkdir -p docs/_build/source
+	cp -R README.md docs/index.md notebooks docs/_build/source
+	.venv/bin/python -m sphinx -W --keep-going -q -c docs docs/_build/source docs/_build/html
+	.venv/bin/python docs/check.py
 
 # Resolve the newest versions for every supported Python into requirements.lock. With the book's tools they are those of
 # requirements-book.lock, which keeps to the same versions wherever the tools let it.

@@ -3,21 +3,22 @@
     snakemake --cores 2 --config file=params/sweep.yaml
     snakemake --executor slurm --jobs 50 --config file=params/sweep.yaml
 
-Files are read, expanded and checked as run_experiments.py does it. A job that failed, was cancelled or is tried again
-finds its checkpoints where it left them, because Snakemake removes nothing but outputs. profiles/default/ is read too.
+Files are read, expanded and checked, and each experiment is carried out, as run_experiments.py does it. A job that
+failed, was cancelled or is tried again finds its checkpoints where it left them, because Snakemake removes nothing but
+outputs. profiles/default/ is read too.
 """
 
+import shlex
 import sys
 
-import yaml
-
-from hypernet_lib.batch import plan
-from hypernet_lib.execution import NOTEBOOK, limited_to, notebook_parameters
-from hypernet_lib.experiment import ExperimentError
-from hypernet_lib.folders import is_finished, run_folder, shown
+from experiments.execution import command
+from experiments.parameters import ExperimentError
+from experiments.queue import DEFAULT_FILE, TRIES, plan
+from experiments.resources import cores_used, ram_needed
+from experiments.store import PROJECT, is_finished, run_folder, shown
 
 try:
-    planned = plan(str(config.get("file", "params/experiments.yaml")).split(), jobs=None)
+    planned = plan(str(config.get("file", DEFAULT_FILE)).split(), jobs=None)
 except ExperimentError as error:
     sys.exit(f"wrong input, nothing was started:\n{error}")
 experiments = {shown(run_folder(experiment)): experiment for experiment in planned}
@@ -34,16 +35,13 @@ rule all:
 rule run:
     output:
         "{folder}/summary.json",
-    log:  # the notebook as far as it came; run.ipynb is written from it once it is whole
-        "{folder}/log.ipynb",
+    log:  # the notebook of a try that failed, as far as it came
+        "{folder}.failed.ipynb",
     params:
-        parameters=lambda wildcards: yaml.safe_dump(notebook_parameters(experiments[wildcards.folder])),
-        limits=lambda wildcards, threads: [f"{name}={value}" for name, value in limited_to(threads).items()],
-    threads: lambda wildcards: experiments[wildcards.folder].cores_used
+        command=lambda wildcards, threads: shlex.join(command(experiments[wildcards.folder], threads)),
+    threads: lambda wildcards: cores_used(experiments[wildcards.folder])
     resources:
-        mem_mb=lambda wildcards: experiments[wildcards.folder].memory_need() // 10**6,
-    retries: 1
+        mem_mb=lambda wildcards: ram_needed(experiments[wildcards.folder]) // 10**6,
+    retries: TRIES - 1
     shell:
-        "env {params.limits} {sys.executable:q} -m papermill {NOTEBOOK:q} {log:q}"
-        " --parameters_yaml {params.parameters:q} --kernel python3 --cwd {NOTEBOOK.parent:q} --no-progress-bar --log-level ERROR"
-        " && {sys.executable:q} -m hypernet_lib.execution {log:q} {wildcards.folder:q}/run.ipynb"
+        "cd {PROJECT:q} && {params.command}"

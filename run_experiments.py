@@ -1,10 +1,10 @@
-"""Carry out the experiments of YAML files: one papermill execution of notebook 03 for each.
+"""Carry out the experiments of YAML files: one papermill execution of notebooks/run.ipynb for each.
 
-    python run_experiments.py                                        the original's three, params/experiments.yaml
+    python run_experiments.py                                        a hundred tasks, params/hundred_tasks.yaml
     python run_experiments.py params/quickstart.yaml                 three small ones, in about a minute
     python run_experiments.py --list                                 how far each of them is
     python run_experiments.py params/sweep.yaml --jobs 2             two at a time, each on half of the cores
-    python run_experiments.py --only big_network_big_regularization --set seed=1 --set run_name=big_seed1
+    python run_experiments.py params/best.yaml --only best --set seed=1 --set run_name=best_seed_1
 
 Exit status: 0 when every run finished, 1 when one failed, 2 for wrong input (then nothing was started or written),
 130 when Ctrl-C stopped it. A run that was interrupted goes on after its last finished task.
@@ -15,15 +15,18 @@ from __future__ import annotations
 import argparse
 import sys
 
-from hypernet_lib.batch import overview, plan, run_all, table
-from hypernet_lib.experiment import ExperimentError
-from hypernet_lib.experiment_files import parse_value
-from hypernet_lib.folders import run_folder, shown
+import pandas as pd
+
+from experiments.files import parse_value
+from experiments.parameters import ExperimentError
+from experiments.queue import DEFAULT_FILE, plan, run_all
+from experiments.store import run_folder, shown
+from experiments.tables import overview, runs_table
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="*", default=["params/experiments.yaml"], metavar="FILE", help="experiments")
+    parser.add_argument("files", nargs="*", default=[DEFAULT_FILE], metavar="FILE", help="experiments")
     parser.add_argument("--only", nargs="+", action="extend", default=[], metavar="RUN_NAME", help="only these runs")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter for every run")
     parser.add_argument(
@@ -35,12 +38,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         ignore_what_is_there = options.overwrite or options.dry_run or options.list
-        experiments = plan(options.files, options.only, _settings(options.set), ignore_what_is_there, options.jobs)
+        jobs = None if options.list else options.jobs
+        experiments = plan(options.files, options.only, _settings(options.set), ignore_what_is_there, jobs)
     except ExperimentError as error:
         print(f"wrong input, nothing was started:\n{error}", file=sys.stderr)
         return 2
     if options.list:
-        print(overview(experiments).to_string(index=False))
+        _print(overview(experiments))
         return 0
     for note in [note for experiment in experiments for note in experiment.notes]:
         print(f"note: {note}")
@@ -76,16 +80,24 @@ def _report(outcomes: list, experiments: list) -> None:
     outcomes = sorted(outcomes, key=lambda outcome: experiments.index(outcome.experiment))
     finished = [o.experiment for o in outcomes if not o.error]
     if finished:
-        print(f"\n{table(outcomes).to_string(index=False)}\n")
+        print()
+        _print(runs_table(map(run_folder, finished))[["ACC", "min", "forgetting", "compression", "seconds"]])
+        print()
         for experiment in finished:
-            print(f"{experiment.run_name}: {shown(run_folder(experiment))}/ has run.ipynb, figures/ and metrics.csv")
+            folder = run_folder(experiment)
+            files = [name for name in ("run.ipynb", "metrics.csv", "summary.json") if (folder / name).exists()]
+            print(f"{experiment.run_name}: {shown(folder)}/ has {', '.join(files)}")
         for logdir in dict.fromkeys(shown(run_folder(e).parent) for e in finished):
             print(f"TensorBoard: tensorboard --logdir {logdir}")
-    failed = {o.experiment.run_name: o.error for o in outcomes if o.error}
-    for name, error in failed.items():
+    failed = [(o.experiment.run_name, o.error) for o in outcomes if o.error]
+    for name, error in failed:
         print(f"{name} failed: {error}", file=sys.stderr)
     if failed:
-        print(f"{len(failed)} of {len(outcomes)} runs failed: {', '.join(failed)}", file=sys.stderr)
+        print(f"{len(failed)} of {len(outcomes)} runs failed: {', '.join(name for name, _ in failed)}", file=sys.stderr)
+
+
+def _print(table: pd.DataFrame) -> None:
+    print(table.reset_index().to_string(index=False, na_rep=""))
 
 
 if __name__ == "__main__":

@@ -1,1 +1,14 @@
-"""Continual learning with hypernetworks: the parts that the notebooks put together."""
+"""Continual learning with hypernetworks: the idea, and nothing of files, experiments or reports.
+
+Read it in this order, each module in one sitting:
+
+    sizes      how large everything is: weights, chunks, parameters; no TensorFlow
+    tasks      what is learned: a data set, its pixels in another order for each task
+    targets    the networks whose weights are generated
+    hypernet   the network that generates them, from embeddings
+    memory     the snapshot, and the gradient of the memory loss: what keeps old tasks
+    training   a task learned step by step, with Adam; evaluation
+    metrics    the accuracy matrix and what is read from it
+
+`from hypernet_lib.quiet import tf` is TensorFlow without its start-up chatter.
+"""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
 from hypernet_lib.quiet import tf
-from hypernet_lib.targets import Target, count_weights
+from hypernet_lib.sizes import HypernetSizes
+from hypernet_lib.targets import Target
 
 
 class Hypernetwork(tf.Module):
@@ -19,15 +21,15 @@ class Hypernetwork(tf.Module):
     Args:
         target: the target network; only its weight shapes are used here.
         n_tasks: how many tasks there are embeddings for.
-        embedding_dim: E, the length of a task embedding and of a chunk embedding.
+        task_embedding_dim: E, the length of a task embedding and of a chunk embedding.
         embedding_per_chunk: whether a task has a vector of E numbers for every chunk (as every layer has one in Ha et
             al., arXiv 1609.09106, section 3.1), in place of one for all. Its task embedding is then all C of them.
-        n_chunks: C. Or "rows": chunks as long as a row of the target's first kernel, so that each of the first ones
+        num_chunks: C. Or "rows": chunks as long as a row of the target's first kernel, so that each of the first ones
             holds the weights of one input, and as many as it takes.
-        hidden_dims: widths of the trunk's layers; empty for a purely linear hypernetwork.
-        activation: the trunk's nonlinearity, by its name in tf.nn.
-        task_std, chunk_std: standard deviations of the initial embeddings.
-        head_scale: how large the head's initial kernel is, for 1 in the bounds of Glorot and Bengio. They keep the
+        hypernet_hidden_dims: widths of the trunk's layers; empty for a purely linear hypernetwork.
+        hypernet_activation: the trunk's nonlinearity, by its name in tf.nn.
+        embedding_init_std, chunk_embedding_init_std: standard deviations of the initial embeddings.
+        head_init_scale: how large the head's initial kernel is, for 1 in the bounds of Glorot and Bengio. They keep the
             variance of the head's outputs, but those are weights: a target network starts better from smaller ones
             (Chang et al., ICLR 2020, section 4).
         seed: decides every initial value; a task embedding's depends on (seed, task) alone.
@@ -43,39 +45,35 @@ class Hypernetwork(tf.Module):
         target: Target,
         n_tasks: int,
         *,
-        embedding_dim: int = 100,
+        task_embedding_dim: int = 100,
         embedding_per_chunk: bool = False,
-        n_chunks: int | str = 30,
-        hidden_dims: tuple[int, ...] | list[int] = (200, 250, 350),
-        activation: str = "relu",
-        task_std: float = 1.0,
-        chunk_std: float = 1.0,
-        head_scale: float = 1.0,
+        num_chunks: int | str = 30,
+        hypernet_hidden_dims: tuple[int, ...] | list[int] = (200, 250, 350),
+        hypernet_activation: str = "gelu",
+        embedding_init_std: float = 1.0,
+        chunk_embedding_init_std: float = 1.0,
+        head_init_scale: float = 1.0,
         seed: int = 0,
     ):
         super().__init__()
-        self.n_weights = count_weights(target.shapes)  # P
-        rows = n_chunks == "rows"
-        self.chunk_size = target.shapes[0][-1] if rows else math.ceil(self.n_weights / n_chunks)  # S
-        self.n_chunks = math.ceil(self.n_weights / self.chunk_size) if rows else n_chunks  # C
-        self.surplus = self.n_chunks * self.chunk_size - self.n_weights
-        self.activation = getattr(tf.nn, activation)
-        self.vectors_per_task = self.n_chunks if embedding_per_chunk else 1
+        self.sizes = sizes = HypernetSizes(
+            target.shapes, task_embedding_dim, embedding_per_chunk, num_chunks, list(hypernet_hidden_dims)
+        )
+        self.n_weights, self.chunk_size, self.n_chunks = sizes.n_weights, sizes.chunk_size, sizes.n_chunks  # P, S, C
+        self.surplus, self.vectors_per_task = sizes.surplus, sizes.vectors_per_task
+        self.activation = getattr(tf.nn, hypernet_activation)
 
         def normal(std, shape, stream):  # one generator a row: a row is the same however many there are
             rows = [np.random.default_rng([seed, stream, i]).standard_normal(shape[1]) for i in range(shape[0])]
             return tf.Variable(std * np.array(rows), dtype=tf.float32)
 
-        self.task_embeddings = normal(task_std, [n_tasks, self.vectors_per_task * embedding_dim], stream=1)
-        self.chunk_embeddings = normal(chunk_std, [self.n_chunks, embedding_dim], stream=2)
+        self.task_embeddings = normal(embedding_init_std, [n_tasks, sizes.per_task], stream=1)
+        self.chunk_embeddings = normal(chunk_embedding_init_std, [self.n_chunks, task_embedding_dim], stream=2)
         random = np.random.default_rng([seed, 3])
-        widths = [2 * embedding_dim, *hidden_dims]
-        self.trunk = [
-            (tf.Variable(glorot(random, i, o)), tf.Variable(tf.zeros([o])))
-            for i, o in zip(widths, widths[1:], strict=False)
-        ]
-        kernel = np.float32(head_scale) * glorot(random, widths[-1], self.chunk_size)  # A [k, S]
-        self.head = tf.Variable(np.vstack([kernel, np.zeros([1, self.chunk_size], np.float32)]))  # [k + 1, S]
+        *trunk, (k, S) = pairwise(sizes.widths)
+        self.trunk = [(tf.Variable(glorot(random, i, o)), tf.Variable(tf.zeros([o]))) for i, o in trunk]
+        kernel = np.float32(head_init_scale) * glorot(random, k, S)  # A [k, S]
+        self.head = tf.Variable(np.vstack([kernel, np.zeros([1, S], np.float32)]))  # [k + 1, S]
 
     @property
     def shared_variables(self) -> list[tf.Variable]:
@@ -85,12 +83,12 @@ class Hypernetwork(tf.Module):
     @property
     def n_parameters(self) -> int:
         """How many numbers are learned in all: trunk, head, chunk embeddings and the N task embeddings."""
-        return sum(math.prod(v.shape) for v in [self.task_embeddings, *self.shared_variables])
+        return self.sizes.n_parameters(self.task_embeddings.shape[0])
 
     @property
     def compression(self) -> float:
         """Parameters of the hypernetwork, all embeddings included, for each weight of ONE target network."""
-        return self.n_parameters / self.n_weights
+        return self.sizes.compression(self.task_embeddings.shape[0])
 
     def hidden(self, embeddings: tf.Tensor) -> tf.Tensor:
         """The trunk's output for every (task, chunk), from task embeddings [T, E]: h [T C, k + 1].

@@ -17,12 +17,13 @@ The moments form never does. With d = h - h* and D = H - H*, R = d H + h* D with
 With an empty trunk h is linear in the task embedding, and d the same for all tasks. Then the tasks enter by the mean of
 their h* and by its scatter alone, C rows in place of T C.
 
-`remember` takes the snapshot in the form that is cheaper for its shapes.
+`remember` takes the snapshot in the form that is cheaper for its shapes. Every form says how many tasks it holds
+(`n_tasks`), gives its gradient (`gradients`), and gives the snapshot of some of its tasks (`sample`) or refuses to.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from hypernet_lib.hypernet import Hypernetwork
 from hypernet_lib.quiet import tf
@@ -33,6 +34,11 @@ class DirectMemory(NamedTuple):
 
     embeddings: tf.Tensor  # [T, E]
     weights: tf.Tensor  # W* = h* H* [T C, S]
+
+    @property
+    def n_tasks(self) -> tf.Tensor:
+        """T, how many tasks are remembered, int32 []."""
+        return tf.shape(self.embeddings)[0]
 
     def sample(self, tasks: tf.Tensor, n_chunks: int) -> DirectMemory:
         """The snapshot of the given tasks [m] alone."""
@@ -55,6 +61,11 @@ class MomentsMemory(NamedTuple):
     hidden: tf.Tensor  # h* [T C, k + 1]
     head: tf.Tensor  # H* [k + 1, S]
 
+    @property
+    def n_tasks(self) -> tf.Tensor:
+        """T, how many tasks are remembered, int32 []."""
+        return tf.shape(self.embeddings)[0]
+
     def sample(self, tasks: tf.Tensor, n_chunks: int) -> MomentsMemory:
         """The snapshot of the given tasks [m] alone."""
         return MomentsMemory(tf.gather(self.embeddings, tasks), _gather_rows(self.hidden, tasks, n_chunks), self.head)
@@ -73,6 +84,14 @@ class LinearMemory(NamedTuple):
     hidden: tf.Tensor  # its h* [C, k + 1]
     head: tf.Tensor  # H* [k + 1, S]
     scatter: tf.Tensor  # summed over chunks, the covariance between tasks of their h* [k + 1, k + 1]
+    n_tasks: tf.Tensor  # T, how many tasks are remembered, int32 []
+
+    def sample(self, tasks: tf.Tensor, n_chunks: int) -> NoReturn:
+        """Refused: raises ValueError."""
+        raise ValueError(
+            "a LinearMemory holds the mean over its tasks, from which none can be sampled; "
+            "remember(..., n_regularized) takes a snapshot that can be"
+        )
 
     def gradients(
         self, h: tf.Tensor, head: tf.Tensor, scale: tf.Tensor, dtype: tf.DType
@@ -87,7 +106,8 @@ Memory = DirectMemory | MomentsMemory | LinearMemory
 def remember(hypernet: Hypernetwork, n_tasks: int, n_regularized: int | None = None) -> Memory:
     """The snapshot of the first `n_tasks` tasks, before the next one is learned.
 
-    `n_regularized` is how many of them enter each memory loss (default: all); it decides which form is cheaper.
+    `n_regularized` is how many of them enter each memory loss, sampled anew in each step (default: all, always); it
+    decides which form is cheaper.
     """
     embeddings = tf.identity(hypernet.task_embeddings[:n_tasks])  # [T, E]
     hidden = hypernet.hidden(embeddings)  # h* [T C, k + 1]
@@ -99,7 +119,8 @@ def remember(hypernet: Hypernetwork, n_tasks: int, n_regularized: int | None = N
         mean = tf.reduce_mean(embeddings, axis=0, keepdims=True)  # [1, E]
         of_mean = hypernet.hidden(mean)  # [C, k + 1]
         away = hidden - tf.tile(of_mean, [n_tasks, 1])  # [T C, k + 1]
-        return LinearMemory(mean, of_mean, head, tf.matmul(away, away, transpose_a=True) / n_tasks)
+        scatter = tf.matmul(away, away, transpose_a=True) / n_tasks  # [k + 1, k + 1]
+        return LinearMemory(mean, of_mean, head, scatter, tf.constant(n_tasks))
     return MomentsMemory(embeddings, hidden, head)
 
 
@@ -113,13 +134,15 @@ def memory_gradients(
     *below_head, head = hypernet.shared_variables
     with tf.GradientTape() as tape:
         h = hypernet.hidden(memory.embeddings)  # [T C, k + 1]
-    scale = 2 * strength / tf.cast(tf.shape(memory.embeddings)[0], h.dtype)
+    scale = (
+        2 * strength / tf.cast(tf.shape(memory.embeddings)[0], h.dtype)
+    )  # the mean over tasks, or 1 where it is taken
     dh, dhead = memory.gradients(h, head.read_value(), scale, dtype)
     return [*tape.gradient(h, below_head, output_gradients=dh), dhead]
 
 
 def _from_moments(hidden, head_then, scatter, h, head, scale, dtype):
-    """The moments form, from h* and H* and what is to be added to (h^T h*), to dL/dh and dL/dH."""
+    """The moments form: from h* [n, k + 1], H* [k + 1, S] and what is to be added to h^T h*, to dL/dh and dL/dH."""
     d, D = h - hidden, head - head_then  # [n, k + 1], [k + 1, S]
     now, then, d, H, D = [tf.cast(x, dtype) for x in (h, hidden, d, head, D)]
     scale = tf.cast(scale, dtype)  # goes onto the moments [k + 1, k + 1], the smallest there are

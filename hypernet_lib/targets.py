@@ -1,4 +1,4 @@
-"""Target networks: the shapes of their weights and their forward pass. They own no variables."""
+"""Target networks: their forward pass by weights that they are given. They own no variables."""
 
 from __future__ import annotations
 
@@ -6,23 +6,19 @@ import math
 from typing import Protocol
 
 from hypernet_lib.quiet import tf
+from hypernet_lib.sizes import Shapes, lenet, mlp
 
 
 class Target(Protocol):
     """What a hypernetwork needs to know of the network whose weights it writes."""
 
-    shapes: list[list[int]]  # the weights' shapes, in the order in which they lie in the flat vector
+    shapes: Shapes  # the weights' shapes, in the order in which they lie in the flat vector
 
     def __call__(self, weights: tf.Tensor, images: tf.Tensor, permutation: tf.Tensor | None = None) -> tf.Tensor:
         """Logits [B, classes] of images [B, pixels], seen through the permutation [pixels], by flat weights [P]."""
 
 
-def count_weights(shapes: list[list[int]]) -> int:
-    """P, the number of weights in all the shapes together."""
-    return sum(math.prod(shape) for shape in shapes)
-
-
-def unflatten(weights: tf.Tensor, shapes: list[list[int]]) -> list[tf.Tensor]:
+def unflatten(weights: tf.Tensor, shapes: Shapes) -> list[tf.Tensor]:
     """Cut a flat weight vector [P] into tensors of the given shapes, in their order."""
     parts = tf.split(weights, [math.prod(shape) for shape in shapes])
     return [tf.reshape(part, shape) for part, shape in zip(parts, shapes, strict=True)]
@@ -33,7 +29,7 @@ class MLP:
 
     def __init__(self, dims: list[int]):
         self.dims = list(dims)
-        self.shapes = [shape for i, o in zip(dims, dims[1:], strict=False) for shape in ([i, o], [o])]
+        self.shapes = mlp(dims).shapes
 
     def __call__(self, weights, images, permutation=None):
         kernel, bias, *rest = unflatten(weights, self.shapes)
@@ -54,8 +50,7 @@ class LeNet:
 
     def __init__(self, image_shape: tuple[int, int] = (28, 28), n_classes: int = 10):
         self.image_shape = tuple(image_shape)
-        kernels = [[5, 5, 1, 6], [5, 5, 6, 16], [400, 120], [120, 84], [84, n_classes]]
-        self.shapes = [shape for kernel in kernels for shape in (kernel, kernel[-1:])]
+        self.shapes = lenet([math.prod(image_shape), n_classes]).shapes
 
     def __call__(self, weights, images, permutation=None):
         k1, b1, k2, b2, k3, b3, k4, b4, k5, b5 = unflatten(weights, self.shapes)

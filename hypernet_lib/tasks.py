@@ -1,10 +1,15 @@
-"""Permuted tasks: one data set of images, seen through a different fixed shuffling of its pixels in every task."""
+"""What is learned: families of tasks, and the data sets that they are made of.
+
+A family of tasks is anything that answers as `Tasks` says. Here is one: `PermutedTasks`, a data set seen through a
+different fixed shuffling of its pixels in every task.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import difflib
 import io
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -21,8 +26,45 @@ class DataError(RuntimeError):
     """A data set is unknown, unfit or cannot be prepared; the message says what was tried and what to do."""
 
 
+class TaskData(NamedTuple):
+    """The images of one task, to be trained or tested on; for B of them, of P pixels each."""
+
+    images: np.ndarray  # float32 [B, P]
+    labels: np.ndarray  # int32 [B]
+    permutation: np.ndarray | None = None  # int32 [P]: the task shows `images[:, permutation]`; None: as they are
+
+
+class Tasks(Protocol):
+    """A family of tasks, numbered from 0: what a `Learner` learns."""
+
+    image_shape: tuple[int, int]  # height and width, the same in every task
+    n_classes: int  # how many logits a target network needs; labels are below it
+
+    def train(self, task: int) -> TaskData:
+        """What the task is learned from."""
+
+    def test(self, task: int) -> TaskData:
+        """What the task is tested on."""
+
+
+def check(data: TaskData, n_classes: int) -> None:
+    """Raise ValueError, in words, for data that no task can have."""
+    images, labels, permutation = data
+    if np.ndim(images) != 2 or np.shape(labels) != np.shape(images)[:1] or not len(labels):
+        raise ValueError(f"images {np.shape(images)} and labels {np.shape(labels)}: expected [B, pixels] and [B]")
+    if not 0 <= np.min(labels) <= np.max(labels) < n_classes:
+        raise ValueError(f"labels from {np.min(labels)} to {np.max(labels)}: expected 0 to {n_classes - 1}")
+    n_pixels = np.shape(images)[1]
+    if permutation is not None and not np.array_equal(np.sort(permutation), np.arange(n_pixels)):
+        raise ValueError(f"permutation: expected each of the pixels 0 to {n_pixels - 1} once, got {permutation}")
+
+
 class PermutedTasks:
     """A data set and its permutations: task 0 shows the images as they are, task t shuffles their pixels.
+
+    The images are the same arrays in every task, and the permutation goes with them to the target network, which
+    applies it in the cheapest way that is exact: shuffling the rows of an MLP's first kernel in place of the pixels of
+    every image, so that no task needs a copy of the data.
 
     Attributes, all NumPy arrays on the host; N training and M test images of P = height * width pixels:
         train_images [N, P], test_images [M, P]: float32, normalised with the training pixels' mean and standard
@@ -34,7 +76,7 @@ class PermutedTasks:
     (arXiv 1312.6211), section 5.3. Raises DataError where the data set cannot be had.
     """
 
-    def __init__(self, dataset: str, seed: int = 0, center_pixels: bool = False):
+    def __init__(self, dataset: str = "mnist", seed: int = 0, center_pixels: bool = True):
         self.dataset, self.seed = dataset, seed
         *shape, self.n_classes = describe_dataset(dataset)
         self.image_shape = tuple(shape)
@@ -46,6 +88,16 @@ class PermutedTasks:
         self.test_images = _flat(test_images, mean, std)  # [M, P]
         self.train_labels = train_labels.astype(np.int32)  # [N]
         self.test_labels = test_labels.astype(np.int32)  # [M]
+        for array in (self.train_images, self.test_images, self.train_labels, self.test_labels):
+            array.flags.writeable = False  # so that who has a copy of it, a graph or a device, need not ask again
+
+    def train(self, task: int) -> TaskData:
+        """All training images, in the task's order of pixels."""
+        return TaskData(self.train_images, self.train_labels, self.permutation(task))
+
+    def test(self, task: int) -> TaskData:
+        """All test images, in the task's order of pixels."""
+        return TaskData(self.test_images, self.test_labels, self.permutation(task))
 
     @property
     def n_pixels(self) -> int:

@@ -1,30 +1,73 @@
-"""Learning one task: the two-step update, with its loop inside one compiled graph; and evaluation by the oracle."""
+"""Learning one task: Adam, the two-step update, and its loop inside a graph; evaluation by the oracle."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
 import numpy as np
 
-from hypernet_lib.adam import Adam
-from hypernet_lib.hypernet import Hypernetwork
 from hypernet_lib.memory import Memory, memory_gradients, remember
 from hypernet_lib.quiet import tf
 from hypernet_lib.targets import Target
-from hypernet_lib.tasks import PermutedTasks
+from hypernet_lib.tasks import TaskData, Tasks, check
 
 # Up to this many remembered tasks all of them are regularized, whatever `regularized_tasks` says (the original's rule).
 SAMPLE_ABOVE = 50
+SCALAR = tf.TensorSpec([], tf.int32)
 
 
 class TrainingError(ArithmeticError):
     """The loss or a variable is no longer a finite number; the message names the task and the step."""
 
 
+class WeightGenerator(Protocol):
+    """What a `Learner` needs of the network that generates weights: a `Hypernetwork`, or another in its place."""
+
+    task_embeddings: tf.Variable  # [N, ...], a row for each task, learned with it and frozen then
+    shared_variables: list[tf.Variable]  # what every task uses and changes; none where nothing is shared
+    head: tf.Variable | None  # the last of the shared, whose kernel decays; None: neither weight decay nor memory
+
+    def generate(self, embeddings: tf.Tensor) -> tf.Tensor:
+        """The target network's flat weights [P] for one row of `task_embeddings`."""
+
+
+class Adam:
+    """Adam (Kingma and Ba, arXiv 1412.6980), one fused kernel for each variable; its state starts afresh by `reset`."""
+
+    beta1, beta2, epsilon = 0.9, 0.999, 1e-7
+
+    def __init__(self, variables: list[tf.Variable]):
+        self.steps = tf.Variable(0, dtype=tf.int64)
+        self.moments = {v.ref(): [tf.Variable(tf.zeros_like(v)) for _ in "mv"] for v in variables}
+
+    def reset(self) -> None:
+        self.steps.assign(0)
+        for moments in self.moments.values():
+            for moment in moments:
+                moment.assign(tf.zeros_like(moment))
+
+    def apply(
+        self, gradients: list[tf.Tensor], variables: list[tf.Variable], learning_rate: tf.Tensor | list[tf.Tensor]
+    ) -> None:
+        """Move each variable by one step of Adam, all at one rate or each at its own. Counts one step for all."""
+        steps = tf.cast(self.steps.assign_add(1), tf.float32)
+        rates = learning_rate if isinstance(learning_rate, list) else [learning_rate] * len(variables)
+        for gradient, variable, rate in zip(gradients, variables, rates, strict=True):
+            m, v = self.moments[variable.ref()]
+            tf.raw_ops.ResourceApplyAdam(
+                var=variable.handle, m=m.handle, v=v.handle, beta1_power=self.beta1**steps,
+                beta2_power=self.beta2**steps, lr=rate, beta1=self.beta1, beta2=self.beta2,
+                epsilon=self.epsilon, grad=tf.convert_to_tensor(gradient),
+            )  # fmt: skip
+
+
 class Learner:
     """Teaches a hypernetwork one task after the other (von Oswald et al., arXiv 1906.00695, section 2).
 
     Args:
-        hypernet, target, tasks: what learns, the network it writes, what is to be learned.
-        batch_size, iterations: images in a step; steps for a task. Task 0 gets twice the steps.
+        hypernet, target, tasks: what learns, the network whose weights it generates, what is to be learned.
+        batch_size, iters_per_task: images in a step; steps for a task. Task 0 gets twice the steps.
         learning_rate, final_learning_rate_fraction: Adam's rate falls linearly to that fraction within each task.
         embedding_rate_factor: the task embedding's rate, in units of that rate.
         l2_regularization: weight decay on the head's kernel.
@@ -34,16 +77,23 @@ class Learner:
             a state of its own) or "combined" (one update on the sum of both losses).
         precision: of the memory loss's wide products, "float32" or "bfloat16"; everything else is float32.
         seed: decides the batches and the sampled tasks, both keyed by (seed, task, step).
+        learned: the tasks that the hypernetwork has learned already.
+
+    Attributes: the arguments by their names; `learned`, the set of tasks learned so far; `graphs`, the compiled ones.
+    The settings are compiled into the graphs, and are not to be changed; `tasks` may be replaced at any time.
+
+    Methods that take a task, or a number of tasks, raise ValueError where there is none of that number, or where it is
+    one that was to be learned first.
     """
 
     def __init__(
         self,
-        hypernet: Hypernetwork,
+        hypernet: WeightGenerator,
         target: Target,
-        tasks: PermutedTasks,
+        tasks: Tasks,
         *,
         batch_size: int = 256,
-        iterations: int = 500,
+        iters_per_task: int = 500,
         learning_rate: float = 1e-3,
         final_learning_rate_fraction: float = 0.02,
         embedding_rate_factor: float = 1.0,
@@ -53,24 +103,36 @@ class Learner:
         updates: str = "two",
         precision: str = "float32",
         seed: int = 0,
+        learned: Iterable[int] = (),
     ):
+        if hypernet.head is None and (l2_regularization or l2_memory_regularization):
+            raise ValueError(
+                f"{type(hypernet).__name__} has no head: expected l2_regularization and l2_memory_regularization of 0, "
+                f"got {l2_regularization} and {l2_memory_regularization}"
+            )
         self.hypernet, self.target, self.tasks = hypernet, target, tasks
-        self.batch_size, self.iterations, self.seed = batch_size, iterations, seed
-        self.learning_rate, self.final_fraction = learning_rate, final_learning_rate_fraction
-        self.embedding_factor = embedding_rate_factor
-        self.l2, self.beta, self.regularized_tasks = l2_regularization, l2_memory_regularization, regularized_tasks
+        self.batch_size, self.iters_per_task, self.seed = batch_size, iters_per_task, seed
+        self.learning_rate, self.final_learning_rate_fraction = learning_rate, final_learning_rate_fraction
+        self.embedding_rate_factor = embedding_rate_factor
+        self.l2_regularization, self.l2_memory_regularization = l2_regularization, l2_memory_regularization
+        self.regularized_tasks, self.updates, self.precision = regularized_tasks, updates, tf.as_dtype(precision)
+        self.n_tasks, self.learned = hypernet.task_embeddings.shape[0], set(learned)
         # Of all task embeddings only the current task's moves: it is learned here, and put back when it is done.
         self.embedding = tf.Variable(hypernet.task_embeddings[0])  # [E]
         self.adam = Adam([self.embedding, *hypernet.shared_variables])
         self.memory_adam = Adam(hypernet.shared_variables) if updates == "two_states" else self.adam
-        self.updates, self.precision = updates, tf.as_dtype(precision)
-        self._train_data = tf.constant(tasks.train_images), tf.constant(tasks.train_labels)
-        self._test_data = tf.constant(tasks.test_images), tf.constant(tasks.test_labels)
-        self._compiled = {}  # graphs: evaluation, and learning with each form of memory, for any number of tasks
+        self.graphs = {}  # evaluation, and learning with each form of memory; each for any number of tasks and images
+        self._last = {}  # what was last learned from and tested on: as given, and as tensors
 
     def remember(self, n_tasks: int) -> Memory | None:
         """The snapshot of the first `n_tasks` tasks; None where there is none to remember, or where beta is 0."""
-        return remember(self.hypernet, n_tasks, self.n_sampled(n_tasks)) if n_tasks and self.beta else None
+        if not 0 <= n_tasks <= self.n_tasks:
+            raise ValueError(f"{n_tasks} tasks to remember: expected 0 to {self.n_tasks}, as many as have embeddings")
+        if not n_tasks or not self.l2_memory_regularization:
+            return None
+        for task in range(n_tasks):
+            self._check(task, learned=True)
+        return remember(self.hypernet, n_tasks, self.n_sampled(n_tasks))
 
     def n_sampled(self, n_tasks: int) -> int | None:
         """How many of the remembered tasks each step samples; None where it takes them all."""
@@ -83,72 +145,106 @@ class Learner:
 
         Returns the cross-entropy of every step, float32 [iterations]. Raises TrainingError as soon as it is not finite.
         """
-        iterations = iterations or (2 * self.iterations if task == 0 else self.iterations)
-        n_sampled = None if memory is None else self.n_sampled(memory.embeddings.shape[0])
-        learn = self._graph(
-            (type(memory), n_sampled),
-            self._learn,
-            tf.TensorSpec([], tf.int32),
-            tf.TensorSpec([], tf.int32),
-            tf.TensorSpec([self.tasks.n_pixels], tf.int32),
-            memory and _any_number_of_tasks(memory),
-            n_sampled,
-        )
+        self._check(task)
+        if iterations is None:
+            iterations = 2 * self.iters_per_task if task == 0 else self.iters_per_task
+        if iterations < 1:
+            raise ValueError(f"iterations: got {iterations}; expected at least 1")
+        n_sampled = None if memory is None else self.n_sampled(int(memory.n_tasks))
+        data = self._tensors("train", self.tasks.train(task))
+        learn = self._graph(self._learn, SCALAR, SCALAR, _any_length(data), memory and _any_length(memory), n_sampled)
         self.adam.reset()
         self.memory_adam.reset()
-        arguments = tf.constant(task), tf.constant(iterations), tf.constant(self.tasks.permutation(task))
-        losses = learn(*arguments, *(memory or ())).numpy()
-        if not all(np.isfinite(values).all() for values in [losses, *self.hypernet.shared_variables]):
+        losses = learn(tf.constant(task), tf.constant(iterations), data, memory, n_sampled).numpy()
+        if not all(np.isfinite(values).all() for values in [losses, self.embedding, *self.hypernet.shared_variables]):
             raise TrainingError(
                 f"task {task}, step {len(losses)} of {iterations}: the loss is not a finite number; nothing of this "
                 f"task is kept. Most often learning_rate or l2_memory_regularization is too high"
             )
+        self.learned.add(task)
         return losses
 
     def evaluate(self, task: int) -> float:
         """Accuracy on a task's test images, by the oracle: the task's own embedding writes the weights."""
-        pixels = tf.TensorSpec([self.tasks.n_pixels], tf.int32)
-        accuracy = self._graph("accuracy", self._accuracy, tf.TensorSpec([], tf.int32), pixels)
-        return float(accuracy(tf.constant(task), tf.constant(self.tasks.permutation(task))))
+        self._check(task, learned=True)
+        data = self._tensors("test", self.tasks.test(task))
+        accuracy = self._graph(self._accuracy, SCALAR, _any_length(data))
+        return float(accuracy(tf.constant(task), data))
 
-    def _graph(self, key, function, *signature):
+    def step(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        permutation: tf.Tensor | None,
+        memory: Memory | None,
+        rate: tf.Tensor,
+    ) -> tf.Tensor:
+        """One training step of `embedding` and the shared variables, by one update or by two, at a rate [].
+
+        On a batch: images [B, pixels], labels [B], the task's permutation [pixels]. Returns the cross-entropy before.
+        """
+        shared = self.hypernet.shared_variables
+        variables = [self.embedding, *shared]
+        rates = [rate * self.embedding_rate_factor, *[rate] * len(shared)]
+        loss, gradients = self._task_gradients(images, labels, permutation, variables)
+        if memory is not None and self.updates == "combined":
+            of_memory = self._memory_gradients(memory)
+            gradients[1:] = [a + b for a, b in zip(gradients[1:], of_memory, strict=True)]
+        self.adam.apply(gradients, variables, rates)
+        if memory is not None and self.updates != "combined":
+            self.memory_adam.apply(self._memory_gradients(memory), shared, rate)
+        return loss
+
+    def batch_order(self, task: tf.Tensor, iterations: tf.Tensor, n_images: tf.Tensor) -> tf.Tensor:
+        """Which training image comes when, [iterations * batch] or more: whole epochs, each in an order of its own."""
+        n_epochs = (iterations * self.batch_size + n_images - 1) // n_images
+
+        def order(epoch):
+            return tf.argsort(tf.random.stateless_uniform([n_images], self._key(task, -1 - epoch)))
+
+        return tf.reshape(tf.map_fn(order, tf.range(n_epochs)), [-1])
+
+    def _check(self, task: int, learned: bool = False) -> None:
+        if not 0 <= task < self.n_tasks:
+            raise ValueError(f"task {task}: expected 0 to {self.n_tasks - 1}, as many as have embeddings")
+        if learned and task not in self.learned:
+            raise ValueError(f"task {task} was neither learned by this learner nor restored, as its embedding was")
+
+    def _tensors(self, role: str, data: TaskData) -> TaskData:
+        """The data as tensors, checked. Arrays that are read-only, and the same as last time, are not copied again."""
+        data = TaskData(*(None if array is None else np.asarray(array) for array in data))
+        check(data, self.tasks.n_classes)
+        (images, labels, _), tensors = self._last.get(role, (TaskData(None, None), None))
+        if images is not data.images or labels is not data.labels or images.flags.writeable or labels.flags.writeable:
+            tensors = tf.constant(data.images, tf.float32), tf.constant(data.labels, tf.int32)
+            self._last[role] = data, tensors
+        order = data.permutation
+        return TaskData(*tensors, None if order is None else tf.constant(order, tf.int32))
+
+    def _graph(self, function, *signature):
         """The function as a graph for one signature, traced when it is first asked for."""
-        if key not in self._compiled:
-            self._compiled[key] = tf.function(function).get_concrete_function(*signature)
-        return self._compiled[key]
+        key = function.__name__, str(signature)
+        if key not in self.graphs:
+            self.graphs[key] = tf.function(function).get_concrete_function(*signature)
+        return self.graphs[key]
 
-    def _learn(self, task, iterations, permutation, memory, n_sampled):
+    def _learn(self, task, iterations, data, memory, n_sampled):
         """The loop over the steps; traced once for a form of memory, run for a whole task."""
-        images, labels = self._train_data
-        order = self._batch_order(task, iterations)  # [iterations * batch]
+        images, labels, permutation = data
+        order = self.batch_order(task, iterations, tf.shape(labels)[0])  # [iterations * batch]
         self.embedding.assign(self.hypernet.task_embeddings[task])
         losses = tf.TensorArray(tf.float32, size=iterations, element_shape=[])
         step, loss = tf.constant(0), tf.constant(0.0)
         while step < iterations and tf.math.is_finite(loss):
             batch = tf.ensure_shape(order[step * self.batch_size : (step + 1) * self.batch_size], [self.batch_size])
             fall = tf.cast(step, tf.float32) / tf.cast(tf.maximum(iterations - 1, 1), tf.float32)
-            rate = self.learning_rate * (1 - (1 - self.final_fraction) * fall)
+            rate = self.learning_rate * (1 - (1 - self.final_learning_rate_fraction) * fall)
             held = memory if n_sampled is None else self._sample(memory, n_sampled, self._key(task, step))
-            loss = self._step(tf.gather(images, batch), tf.gather(labels, batch), permutation, held, rate)
+            loss = self.step(tf.gather(images, batch), tf.gather(labels, batch), permutation, held, rate)
             losses = losses.write(step, loss)
             step += 1
         self.hypernet.task_embeddings[task].assign(self.embedding)
         return losses.stack()[:step]
-
-    def _step(self, images, labels, permutation, memory, rate):
-        """One training step, by one update or by two; returns the cross-entropy before it."""
-        shared = self.hypernet.shared_variables
-        variables = [self.embedding, *shared]
-        rates = [rate * self.embedding_factor, *[rate] * len(shared)]
-        loss, gradients = self._task_gradients(images, labels, permutation, variables)
-        if memory is not None and self.updates == "combined":
-            of_memory = memory_gradients(self.hypernet, memory, self.beta, self.precision)
-            gradients[1:] = [a + b for a, b in zip(gradients[1:], of_memory, strict=True)]
-        self.adam.apply(gradients, variables, rates)
-        if memory is not None and self.updates != "combined":
-            of_memory = memory_gradients(self.hypernet, memory, self.beta, self.precision)
-            self.memory_adam.apply(of_memory, shared, rate)
-        return loss
 
     def _task_gradients(self, images, labels, permutation, variables):
         """The current task's cross-entropy, and its gradient, weight decay included, for each of the variables."""
@@ -157,42 +253,38 @@ class Learner:
             weights = hypernet.generate(self.embedding)  # [P]
             logits = self.target(weights, images, permutation)  # [B, classes]
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-        *gradients, head_gradient = tape.gradient(loss, variables)
-        if self.l2:
-            decay = np.full([hypernet.head.shape[0], 1], 2 * self.l2, np.float32)
+        gradients = tape.gradient(loss, variables)
+        if self.l2_regularization:
+            decay = np.full([hypernet.head.shape[0], 1], 2 * self.l2_regularization, np.float32)
             decay[-1] = 0  # the bias does not decay
-            head_gradient += decay * hypernet.head
-        return loss, [*gradients, head_gradient]
+            gradients[-1] += decay * hypernet.head
+        return loss, gradients
+
+    def _memory_gradients(self, memory):
+        return memory_gradients(self.hypernet, memory, self.l2_memory_regularization, self.precision)
 
     def _sample(self, memory, n_sampled, key):
         """The memory of a few tasks, drawn anew in each step."""
-        order = tf.random.experimental.stateless_shuffle(tf.range(tf.shape(memory.embeddings)[0]), key)
+        order = tf.random.experimental.stateless_shuffle(tf.range(memory.n_tasks), key)
         return memory.sample(order[:n_sampled], self.hypernet.n_chunks)
 
     def _key(self, task, number):
         """A key for stateless random numbers, from (seed, task, number)."""
         return tf.random.fold_in(tf.random.fold_in(tf.constant([self.seed, 4]), task), number)
 
-    def _batch_order(self, task, iterations):
-        """Which training image comes when, [iterations * batch] or more: whole epochs, each in an order of its own."""
-        n_images = self._train_data[1].shape[0]
-        n_epochs = (iterations * self.batch_size + n_images - 1) // n_images
-
-        def order(epoch):
-            return tf.argsort(tf.random.stateless_uniform([n_images], self._key(task, -1 - epoch)))
-
-        return tf.reshape(tf.map_fn(order, tf.range(n_epochs)), [-1])
-
-    def _accuracy(self, task, permutation):
-        images, labels = self._test_data
+    def _accuracy(self, task, data):
         weights = self.hypernet.generate(self.hypernet.task_embeddings[task])  # [P]
-        predicted = tf.argmax(self.target(weights, images, permutation), axis=1, output_type=tf.int32)  # [M]
-        return tf.reduce_mean(tf.cast(predicted == labels, tf.float32))
+        logits = self.target(weights, data.images, data.permutation)  # [M, classes]
+        correct = tf.argmax(logits, axis=1, output_type=tf.int32) == data.labels  # [M]
+        return tf.reduce_mean(tf.cast(correct, tf.float32))
 
 
-def _any_number_of_tasks(memory: Memory) -> Memory:
-    """The memory's tensor shapes with the number of tasks left open, so that nothing is traced twice."""
-    tensors = memory._asdict()
-    return type(memory)(
-        **{n: tf.TensorSpec(t.shape if n == "head" else [None, *t.shape[1:]], t.dtype) for n, t in tensors.items()}
+def _any_length(tensors: NamedTuple) -> NamedTuple:
+    """The tensors' shapes with their number of tasks, or of images, left open, so that nothing is traced twice."""
+    fixed = ("head", "permutation", "n_tasks")
+    return type(tensors)(
+        **{
+            name: None if t is None else tf.TensorSpec(t.shape if name in fixed else [None, *t.shape[1:]], t.dtype)
+            for name, t in tensors._asdict().items()
+        }
     )

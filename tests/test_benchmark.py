@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from hypernet_lib.folders import PROJECT
+from experiments.store import PROJECT
 
-BENCHMARK = str(PROJECT / "tests" / "benchmark_step.py")
+BENCHMARK = str(PROJECT / "benchmarks" / "step.py")
 
 
 @pytest.mark.parametrize("form", ["original", "ours"])

@@ -2,7 +2,7 @@
 
 from packaging.requirements import Requirement
 
-from hypernet_lib.folders import PROJECT
+from experiments.store import PROJECT
 
 
 def locked(name):

@@ -7,7 +7,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from hypernet_lib.folders import PROJECT
+from experiments.store import PROJECT
 
 NOTEBOOKS = PROJECT / "notebooks"
 sys.path.insert(0, str(NOTEBOOKS))

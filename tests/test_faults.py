@@ -1,5 +1,7 @@
 """What goes wrong in real life, done for real: nothing that was learned is lost, nothing half-written counts."""
 
+import contextlib
+import json
 import os
 import shutil
 import signal
@@ -7,52 +9,17 @@ import subprocess
 import sys
 import time
 
-import nbformat
 import numpy as np
 import pytest
+from conftest import CLI, HEED, TINY, carry_out, loop, write
 
 import run_experiments
-from hypernet_lib import execution
-from hypernet_lib.experiment_files import load_experiments
-from hypernet_lib.folders import PROJECT, clash, read_metrics, read_summary, run_folder
+from experiments.build import build
+from experiments.files import load_experiments
+from experiments.parameters import ExperimentError
+from experiments.run import Run
+from experiments.store import clash, read_metrics, read_summary, run_folder
 from hypernet_lib.quiet import tf
-from hypernet_lib.runs import Run
-
-TINY = """
-run_name: {name}
-logdir: {logdir}
-dataset: digits
-n_tasks_to_learn: {n}
-full_testing_tasks: [2]
-batch_size: 32
-task_embedding_dim: 8
-num_chunks: 5
-hypernet_hidden_dims: [16]
-innernet_all_dims: [64, 16, 10]
-iters_per_task: 40
-"""
-CLI = [sys.executable, str(PROJECT / "run_experiments.py")]
-# For a process that is to heed Ctrl-C, which a shell's background job ignores.
-HEED = {"start_new_session": True, "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
-
-
-@pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory):
-    """The folder of a run of four tasks that nothing happened to."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    loop(write(folder, n=4)).check_returncode()
-    return folder / "tiny"
-
-
-def write(folder, name="tiny", n=4):
-    file = folder / f"{name}-{n}.yaml"
-    file.write_text(TINY.format(name=name, logdir=folder, n=n))
-    return file
-
-
-def loop(file, *accident):
-    command = [sys.executable, str(PROJECT / "tests" / "loop.py"), str(file), *map(str, accident)]
-    return subprocess.run(command, capture_output=True, text=True)
 
 
 def assert_same_run(folder, reference):
@@ -60,7 +27,7 @@ def assert_same_run(folder, reference):
     assert (folder / "metrics.csv").read_text() == (reference / "metrics.csv").read_text()
     ours, theirs = [tf.train.load_checkpoint(str(f / "checkpoints")) for f in (folder, reference)]
     for key in theirs.get_variable_to_shape_map():
-        if not key.startswith(("state", "save_counter")):  # the state also counts seconds
+        if not key.startswith(("progress", "save_counter")):  # the progress also counts seconds
             np.testing.assert_array_equal(ours.get_tensor(key), theirs.get_tensor(key))
 
 
@@ -68,28 +35,27 @@ def events(folder):
     """{scalar: [(step, value), ...]} from a run's TensorBoard events, the seconds aside, which differ."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    accumulator = EventAccumulator(str(folder / "tensorboard")).Reload()
+    accumulator = EventAccumulator(str(folder)).Reload()
     scalars = [tag for tag in accumulator.Tags()["tensors"] if tag not in ("experiment", "seconds") and tag[0] != "_"]
     points = {tag: accumulator.Tensors(tag) for tag in scalars}
     return {tag: [(p.step, float(tf.make_ndarray(p.tensor_proto))) for p in ps] for tag, ps in points.items()}
 
 
 @pytest.mark.parametrize("accident", [("task", 2), ("checkpoint", 3), ("metrics", 3), ("events", 4)], ids=str)
-def test_kill_9_at_any_moment_and_the_same_command_ends_with_the_same_run(accident, undisturbed, tmp_path):
+def test_kill_9_at_any_moment_and_the_same_command_ends_with_the_same_run(accident, undisturbed, tmp_path, capsys):
     file = write(tmp_path)
     assert loop(file, *accident).returncode < 0  # killed by a signal
     assert not (tmp_path / "tiny" / "summary.json").exists()
     assert len(read_metrics(tmp_path / "tiny")) > 0
-    again = loop(file)
-    assert again.returncode == 0, again.stderr
-    assert "of 4 tasks are learned already" in again.stdout
+    carry_out(file)
+    assert "of 4 tasks are learned already" in capsys.readouterr().out
     assert_same_run(tmp_path / "tiny", undisturbed)
     assert events(tmp_path / "tiny") == events(undisturbed)  # no point twice
 
 
 def test_a_run_made_longer_equals_one_that_was_that_long_from_the_start(undisturbed, tmp_path):
-    loop(write(tmp_path, n=3)).check_returncode()
-    loop(write(tmp_path, n=4)).check_returncode()
+    carry_out(write(tmp_path, n=3))
+    carry_out(write(tmp_path, n=4))
     assert_same_run(tmp_path / "tiny", undisturbed)
     assert events(tmp_path / "tiny") == events(undisturbed)
 
@@ -103,16 +69,66 @@ def test_other_parameters_under_the_same_name_are_refused_naming_what_differs(un
     assert clash(kept) is None
 
 
-def test_a_truncated_checkpoint_is_named_and_the_one_before_it_is_used(undisturbed, tmp_path):
+def test_a_truncated_checkpoint_is_named_and_the_one_before_it_is_used(undisturbed, tmp_path, capsys):
     file = write(tmp_path)
     loop(file, "task", 3)
     newest = tmp_path / "tiny" / "checkpoints" / "ckpt-3.data-00000-of-00001"
     newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2])
-    again = loop(file)
-    assert again.returncode == 0, again.stderr
-    assert "checkpoint ckpt-3 is damaged" in again.stdout
-    assert "2 of 4 tasks are learned already" in again.stdout
+    carry_out(file)
+    printed = capsys.readouterr().out
+    assert "checkpoint ckpt-3 is damaged" in printed and "2 of 4 tasks are learned already" in printed
     assert_same_run(tmp_path / "tiny", undisturbed)
+
+
+def test_looking_at_a_run_changes_nothing(undisturbed, tmp_path):
+    shutil.copytree(undisturbed, tmp_path / "tiny")
+    (experiment,) = load_experiments(write(tmp_path, n=4))
+    (tmp_path / "tiny" / "experiment.yaml").write_text(experiment.to_yaml())
+
+    def everything():
+        return {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+
+    before = everything()
+    run = Run(experiment)
+    assert run.summary["tasks"] == 4 and len(run.metrics) == len(read_metrics(undisturbed))
+    assert everything() == before
+
+
+def test_a_finished_run_whose_checkpoints_are_damaged_is_not_made_longer(undisturbed, tmp_path):
+    shutil.copytree(undisturbed, tmp_path / "tiny")
+    (experiment,) = load_experiments(write(tmp_path, n=4))
+    (tmp_path / "tiny" / "experiment.yaml").write_text(experiment.to_yaml())
+    (tmp_path / "tiny" / "checkpoints" / "checkpoint").unlink()
+    with pytest.raises(ExperimentError, match="checkpoints are not there to go on from"):
+        carry_out(write(tmp_path, n=5))
+    assert read_summary(tmp_path / "tiny") == read_summary(undisturbed)
+    assert read_metrics(tmp_path / "tiny").equals(read_metrics(undisturbed))
+
+
+def test_a_learner_that_has_learned_already_does_not_begin_a_run(tmp_path):
+    """As when the cells of a notebook are run again, but not the one that builds the learner."""
+    (experiment,) = load_experiments(write(tmp_path, n=2))
+    learner = build(experiment).learner
+    run = Run(experiment)
+    run.resume(learner)
+    run.record(1, {0: 0.5}, learner.learn(0))
+    run.release()
+    with pytest.raises(ExperimentError, match="has learned task 0 already, and this run has not: build the learner"):
+        Run(experiment).resume(learner, overwrite=True)
+
+
+@pytest.mark.parametrize("checkpoints", [True, False], ids=["with checkpoints", "without"])
+def test_a_finished_run_that_is_resumed_is_what_it_was(undisturbed, tmp_path, checkpoints):
+    """With its checkpoints nothing is left to learn; without them it is refused, and not learned again."""
+    shutil.copytree(undisturbed, tmp_path / "tiny")
+    (experiment,) = load_experiments(write(tmp_path, n=4))
+    (tmp_path / "tiny" / "experiment.yaml").write_text(experiment.to_yaml())
+    if not checkpoints:
+        shutil.rmtree(tmp_path / "tiny" / "checkpoints")
+    with contextlib.nullcontext() if checkpoints else pytest.raises(ExperimentError, match="checkpoints are not there"):
+        carry_out(write(tmp_path, n=4))
+    assert read_summary(tmp_path / "tiny") == read_summary(undisturbed)
+    assert read_metrics(tmp_path / "tiny").equals(read_metrics(undisturbed))
 
 
 def test_a_full_disk_is_said_and_the_run_goes_on_once_there_is_room(undisturbed, tmp_path):
@@ -122,7 +138,7 @@ def test_a_full_disk_is_said_and_the_run_goes_on_once_there_is_room(undisturbed,
     assert "cannot be written" in full.stderr and "start again to go on" in full.stderr
     assert not (tmp_path / "tiny" / "summary.json").exists()
     assert not list(tmp_path.glob("tiny/*.partial"))
-    loop(file).check_returncode()
+    carry_out(file)
     assert_same_run(tmp_path / "tiny", undisturbed)
 
 
@@ -155,30 +171,22 @@ def test_two_processes_on_one_run_the_second_is_refused_and_harms_nothing(tmp_pa
     file = write(tmp_path)
     (experiment,) = load_experiments(file)
     run = Run(experiment)
+    run.resume(build(experiment).learner)
     try:
         second = loop(file)
         assert second.returncode == 1
         assert "another process is carrying out this run" in second.stderr
         assert (run_folder(experiment) / "experiment.yaml").exists()
     finally:
-        run._lock.release()
+        run.release()
     assert loop(file).returncode == 0  # a lock does not outlive its holder
 
 
-def notebook_with(tmp_path, monkeypatch, code):
-    """Let the batch execute a copy of notebook 03 that runs `code` after the run's folder is there."""
-    notebook = nbformat.read(execution.NOTEBOOK, as_version=4)
-    place = next(
-        i for i, cell in enumerate(notebook.cells) if "run.resume(" in cell.source and cell.cell_type == "code"
-    )
-    notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(code))
-    nbformat.write(notebook, tmp_path / "notebook.ipynb")
-    monkeypatch.setattr(execution, "NOTEBOOK", tmp_path / "notebook.ipynb")
-
-
-def test_a_kernel_that_dies_is_reported_the_next_run_starts_and_no_half_notebook_counts(tmp_path, monkeypatch, capsys):
+def test_a_kernel_that_dies_is_reported_the_next_run_starts_and_no_half_notebook_counts(
+    tmp_path, notebook_with, capsys
+):
     code = "import os\nif run_name == 'tiny':\n    os.kill(os.getpid(), 9)"
-    notebook_with(tmp_path, monkeypatch, code)
+    notebook_with(code)
     assert run_experiments.main([str(write(tmp_path)), str(write(tmp_path, "other", 2))]) == 1
     printed = capsys.readouterr()
     assert "tiny failed: the kernel died" in printed.err and "1 of 2 runs failed: tiny" in printed.err
@@ -187,23 +195,49 @@ def test_a_kernel_that_dies_is_reported_the_next_run_starts_and_no_half_notebook
     assert not (tmp_path / "tiny" / "run.ipynb").exists()
 
 
+def test_overwriting_a_run_that_cannot_begin_again_leaves_it_as_it_was(undisturbed, tmp_path, monkeypatch, capsys):
+    file = write(tmp_path, n=4)
+    carry_out(file)
+    before = read_metrics(tmp_path / "tiny"), read_summary(tmp_path / "tiny")
+    (tmp_path / "sklearn.py").write_text("raise ImportError('no digits today')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert run_experiments.main([str(file), "--overwrite"]) == 1
+    assert "ImportError: no digits today" in capsys.readouterr().err
+    assert read_metrics(tmp_path / "tiny").equals(before[0]) and read_summary(tmp_path / "tiny") == before[1]
+
+
+def test_an_overwritten_run_that_fails_goes_on_at_the_second_try(tmp_path, notebook_with, capsys):
+    carry_out(write(tmp_path, n=4))
+    code = f"""
+import os, pathlib
+first = pathlib.Path({str(tmp_path / "first")!r})
+if not first.exists():
+    first.touch()
+    record = run.record
+    run.record = lambda learned, *found: os.kill(os.getpid(), 9) if learned == 3 else record(learned, *found)
+"""
+    notebook_with(code)
+    before = read_summary(tmp_path / "tiny")["seconds"]
+    assert run_experiments.main([str(write(tmp_path, n=4)), "--overwrite"]) == 0
+    assert "2 of 4 tasks are learned already" in (tmp_path / "tiny" / "run.ipynb").read_text()
+    assert read_summary(tmp_path / "tiny")["seconds"] != before
+
+
 def test_a_kernel_that_cannot_start_is_tried_twice_then_reported(tmp_path, monkeypatch, capsys):
-    started = []
-
-    class Broken(execution.AsyncKernelManager):
-        async def start_kernel(self, **kwargs):
-            started.append(self)
-            raise RuntimeError("Address already in use")
-
-    monkeypatch.setattr(execution, "AsyncKernelManager", Broken)
+    spec = tmp_path / "jupyter" / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    argv = [sys.executable, "-c", f"open({str(tmp_path / 'starts')!r}, 'a').write('x')"]  # no kernel, and no more
+    (spec / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "broken", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     assert run_experiments.main([str(write(tmp_path))]) == 1
-    assert len(started) == 2
-    assert "could not be started" in capsys.readouterr().err
+    assert (tmp_path / "starts").read_text() == "xx"
+    printed = capsys.readouterr().err
+    assert "tiny failed: the notebook could not be started: " in printed and "Traceback" not in printed
 
 
-def test_a_loss_that_is_no_number_stops_at_once_and_is_never_a_result(tmp_path, monkeypatch, capsys):
-    learn_one = "learner.learn(0); run.record(1, {0: learner.evaluate(0)}); n_learned = 1\n"
-    notebook_with(tmp_path, monkeypatch, learn_one + "hypernet.head.assign(hypernet.head * float('nan'))")
+def test_a_loss_that_is_no_number_stops_at_once_and_is_never_a_result(tmp_path, notebook_with, capsys):
+    learn_one = "losses = learner.learn(0); run.record(1, {0: learner.evaluate(0)}, losses); n_learned = 1\n"
+    notebook_with(learn_one + "head = learner.hypernet.head; head.assign(head * float('nan'))")
     assert run_experiments.main([str(write(tmp_path))]) == 1
     printed = capsys.readouterr().err
     assert "task 1, step 1 of 40" in printed and "learning_rate" in printed

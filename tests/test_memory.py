@@ -27,8 +27,8 @@ SIZES = [
 def changed_since_snapshot(dims, n_tasks, n_chunks, hidden_dims):
     """A hypernetwork, its snapshot in both forms, and all it generated then [T, C S]; then it is moved."""
     hypernet = Hypernetwork(
-        MLP(dims), n_tasks + 1, embedding_dim=5, embedding_per_chunk=n_chunks == "rows", n_chunks=n_chunks,
-        hidden_dims=hidden_dims,
+        MLP(dims), n_tasks + 1, task_embedding_dim=5, embedding_per_chunk=n_chunks == "rows", num_chunks=n_chunks,
+        hypernet_hidden_dims=hidden_dims, hypernet_activation="relu",
     )  # fmt: skip
     embeddings = tf.identity(hypernet.task_embeddings[:n_tasks])
     hidden, head = hypernet.hidden(embeddings), tf.identity(hypernet.head)
@@ -79,8 +79,9 @@ def test_the_gradient_is_that_of_the_plain_formula(sizes, form):
 @pytest.mark.parametrize("n_chunks, per_chunk", [(7, False), (7, True), ("rows", True)])
 def test_with_an_empty_trunk_the_tasks_mean_and_scatter_tell_all(n_tasks, n_chunks, per_chunk):
     hypernet = Hypernetwork(
-        MLP([6, 5, 3]), n_tasks + 1, embedding_dim=5, embedding_per_chunk=per_chunk, n_chunks=n_chunks, hidden_dims=[]
-    )
+        MLP([6, 5, 3]), n_tasks + 1, task_embedding_dim=5, embedding_per_chunk=per_chunk, num_chunks=n_chunks,
+        hypernet_hidden_dims=[],
+    )  # fmt: skip
     memory, then = remember(hypernet, n_tasks), generated(hypernet, hypernet.task_embeddings[:n_tasks])
     random = np.random.default_rng(0)
     for variable in hypernet.shared_variables:
@@ -119,13 +120,13 @@ def test_in_bfloat16_the_gradient_is_rounded_and_no_more(form):
 
 
 def test_nothing_has_changed_right_after_the_snapshot():
-    hypernet = Hypernetwork(MLP([6, 5, 3]), 4, embedding_dim=5, n_chunks=7, hidden_dims=[9])
+    hypernet = Hypernetwork(MLP([6, 5, 3]), 4, task_embedding_dim=5, num_chunks=7, hypernet_hidden_dims=[9])
     for gradient in memory_gradients(hypernet, remember(hypernet, 3), STRENGTH):
         np.testing.assert_allclose(gradient, 0, atol=1e-6)
 
 
 def test_the_snapshot_does_not_move_with_the_hypernetwork():
-    hypernet = Hypernetwork(MLP([6, 5, 3]), 40, embedding_dim=5, n_chunks=7, hidden_dims=[9])
+    hypernet = Hypernetwork(MLP([6, 5, 3]), 40, task_embedding_dim=5, num_chunks=7, hypernet_hidden_dims=[9])
     for n_tasks in (1, 40):  # one in each form
         memory = remember(hypernet, n_tasks)
         before = [tensor.numpy().copy() for tensor in memory]
@@ -136,10 +137,26 @@ def test_the_snapshot_does_not_move_with_the_hypernetwork():
 
 
 def test_the_form_is_chosen_from_the_shapes_alone():
-    hypernet = Hypernetwork(MLP([6, 5, 3]), 40, embedding_dim=5, n_chunks=7, hidden_dims=[29])
+    hypernet = Hypernetwork(MLP([6, 5, 3]), 40, task_embedding_dim=5, num_chunks=7, hypernet_hidden_dims=[29])
     assert isinstance(remember(hypernet, 5), DirectMemory)  # 3 * 35 rows < 4 * 30
     assert isinstance(remember(hypernet, 6), MomentsMemory)  # 3 * 42 rows > 4 * 30
     assert isinstance(remember(hypernet, 40, n_regularized=5), DirectMemory)
+
+
+@pytest.mark.parametrize("hidden_dims", [[9], []], ids=["moments", "linear"])
+def test_every_memory_knows_how_many_tasks_it_holds(hidden_dims):
+    hypernet = Hypernetwork(MLP([6, 5, 3]), 40, task_embedding_dim=5, num_chunks=7, hypernet_hidden_dims=hidden_dims)
+    assert [int(remember(hypernet, n_tasks).n_tasks) for n_tasks in (1, 2, 40)] == [1, 2, 40]
+
+
+def test_a_mean_over_tasks_cannot_be_sampled_and_says_what_can():
+    hypernet = Hypernetwork(MLP([6, 5, 3]), 40, task_embedding_dim=5, num_chunks=7, hypernet_hidden_dims=[])
+    memory = remember(hypernet, 40)
+    assert isinstance(memory, LinearMemory)
+    with pytest.raises(ValueError, match="n_regularized"):
+        memory.sample(tf.constant([1, 2]), hypernet.n_chunks)
+    sampled = remember(hypernet, 40, n_regularized=30).sample(tf.constant([1, 2]), hypernet.n_chunks)
+    assert int(sampled.n_tasks) == 2
 
 
 @pytest.mark.parametrize("form", [0, 1], ids=["direct", "moments"])

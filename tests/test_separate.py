@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.baselines.separate import SeparateNetworks, main
 from hypernet_lib.quiet import tf
-from hypernet_lib.separate import SeparateNetworks, main
 from hypernet_lib.targets import MLP
 from hypernet_lib.tasks import PermutedTasks
 from hypernet_lib.training import Learner
@@ -26,10 +26,12 @@ learning_rate: 3e-3
 
 def test_a_step_is_adams_first_step_on_the_tasks_own_images_and_moves_no_other_network():
     tasks, target = PermutedTasks("digits"), MLP([64, 8, 10])
+    none = {"l2_regularization": 0, "l2_memory_regularization": 0}
     networks = SeparateNetworks(target, n_tasks=3)
-    learner = Learner(networks, target, tasks, batch_size=16, learning_rate=1e-2, l2_regularization=0)
+    learner = Learner(networks, target, tasks, batch_size=16, learning_rate=1e-2, **none)
     before = networks.task_embeddings.numpy()
-    batch = learner._batch_order(tf.constant(1), tf.constant(1))[:16].numpy()
+    n_images = tf.constant(len(tasks.train_labels))
+    batch = learner.batch_order(tf.constant(1), tf.constant(1), n_images)[:16].numpy()
     weights = tf.constant(before[1])
     with tf.GradientTape() as tape:
         tape.watch(weights)
@@ -49,6 +51,12 @@ def test_each_starts_from_other_weights_in_glorots_bounds_with_biases_zero():
     assert (first[: 64 * 8] != second[: 64 * 8]).all()
     assert 0.9 < np.abs(first[: 64 * 8]).max() / np.sqrt(6 / (64 + 8)) <= 1
     assert not first[64 * 8 : 64 * 8 + 8].any() and not first[-10:].any()
+
+
+def test_weight_decay_and_memory_without_a_head_are_refused_in_words():
+    tasks, target = PermutedTasks("digits"), MLP([64, 8, 10])
+    with pytest.raises(ValueError, match="SeparateNetworks has no head: expected l2_regularization and l2_memory_"):
+        Learner(SeparateNetworks(target, n_tasks=3), target, tasks)
 
 
 def test_the_command_writes_what_it_prints(tmp_path, capsys):

@@ -7,14 +7,14 @@ import time
 from importlib.util import find_spec
 
 import pytest
-from slurm_trial import kernels
-from test_faults import TINY, loop, write
+from conftest import TINY, carry_out, write
 from test_sweeps import SWEEP
+from trials.slurm import kernels
 
-from hypernet_lib.folders import PROJECT, read_summary
+from experiments.store import PROJECT, read_summary
 
 pytestmark = pytest.mark.skipif(
-    not find_spec("snakemake"), reason="Snakemake is not installed: pip install -e .[batch]"
+    not find_spec("snakemake"), reason="Snakemake is not installed: pip install -e .[cluster]"
 )
 
 
@@ -34,11 +34,11 @@ def test_a_job_whose_kernel_dies_is_tried_again_and_goes_on_to_the_same_run(tmp_
     kernel.kill()
     printed = process.communicate()[0]
     assert process.returncode == 0, printed
-    assert "Error in rule run" in printed and "log.ipynb" in printed
+    assert "Error in rule run" in printed and "tiny.failed.ipynb" in printed
     assert read_summary(tmp_path / "tiny")["tasks"] == 40
     notebook = (tmp_path / "tiny" / "run.ipynb").read_text()
     assert "of 40 tasks are learned already" in notebook and str(PROJECT) not in notebook
-    loop(write(tmp_path, "other", n=40)).check_returncode()
+    carry_out(write(tmp_path, "other", n=40))
     assert (tmp_path / "tiny" / "metrics.csv").read_text() == (tmp_path / "other" / "metrics.csv").read_text()
 
     printed = snakemake("--dry-run", "--cores", "1", "--config", f"file={file}").communicate()[0]
@@ -51,7 +51,7 @@ def test_wrong_or_longer_experiments_are_refused_before_anything_starts(tmp_path
     assert "unknown key 'sed'; did you mean seed?" in process.communicate()[0]
     assert process.returncode != 0 and not (tmp_path / "tiny").exists()
 
-    loop(write(tmp_path, n=2)).check_returncode()
+    carry_out(write(tmp_path, n=2))
     process = snakemake("--cores", "1", "--config", f"file={write(tmp_path, n=3)}")
     assert "finished with fewer tasks; remove its summary.json" in process.communicate()[0]
     assert process.returncode != 0 and read_summary(tmp_path / "tiny")["tasks"] == 2

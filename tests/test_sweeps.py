@@ -5,13 +5,14 @@ import json
 import time
 
 import pytest
-from test_faults import TINY, loop
+from conftest import TINY, carry_out
 
 import run_experiments
-from hypernet_lib.experiment import ExperimentError
-from hypernet_lib.experiment_files import load_experiments
-from hypernet_lib.folders import run_folder
-from hypernet_lib.runs import Run
+from experiments.build import build
+from experiments.files import load_experiments
+from experiments.parameters import ExperimentError
+from experiments.run import Run
+from experiments.store import run_folder
 
 SWEEP = """
 run_name: big
@@ -71,13 +72,29 @@ def test_a_setting_of_the_command_line_does_not_quietly_undo_a_sweep(tmp_path):
 
 def test_the_list_tells_how_far_each_experiment_is(tmp_path, capsys):
     started, failed, _ = load(tmp_path, "  seed: [0, 1, 2]")
-    run = Run(started)  # holds the lock
+    run = Run(started)
+    run.resume(build(started).learner)  # holds the lock
     (tmp_path / f"{failed.run_name}.failed.ipynb").write_text("")
     assert run_experiments.main([str(tmp_path / "sweep.yaml"), "--list"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
     assert [row[1] for row in rows] == ["running", "failed", "not"]
     assert all(row[-3:] == ["0", "of", "3"] for row in rows)
+    run.release()
     assert run.folder.exists() and not run_folder(failed).exists()
+
+
+def test_a_run_of_a_file_is_chosen_by_its_name_and_then_gets_another(tmp_path, capsys):
+    load(tmp_path, "  l2_memory_regularization: [0.01, 1]")
+    changed = ["--set", "seed=7", "--set", "run_name=mine", "--dry-run"]
+    assert run_experiments.main([str(tmp_path / "sweep.yaml"), "--only", "big-beta1", *changed]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("run_name: ") == 1 and "run_name: mine-beta1" in printed
+    assert "seed: 7" in printed and "l2_memory_regularization: 1" in printed
+    documents = [TINY.format(name=name, logdir=tmp_path, n=2) for name in "ab"]
+    (tmp_path / "two.yaml").write_text("---".join(documents))
+    assert run_experiments.main([str(tmp_path / "two.yaml"), "--only", "b", *changed]) == 0
+    assert run_experiments.main([str(tmp_path / "two.yaml"), *changed]) == 2
+    assert "run_name: 'mine' is given twice" in capsys.readouterr().err
 
 
 def test_two_sweeps_that_meet_in_one_name_are_refused(tmp_path, capsys):
@@ -115,7 +132,7 @@ def test_tensorboards_hparams_tab_shows_what_the_list_shows(tmp_path):
         for n_tasks in (1, 2):  # the second makes the run longer
             text = TINY.format(name=f"tiny-s{seed}", logdir=logdir, n=n_tasks)
             file.write_text(text + f"seed: {seed}\n")
-            loop(file).check_returncode()
+            carry_out(file)
     events = EventMultiplexer().AddRunsFromDirectory(str(logdir)).Reload()
     provider = MultiplexerDataProvider(events, str(logdir))
     backend, request = backend_context.Context(TBContext(data_provider=provider)), context.RequestContext()
@@ -134,5 +151,6 @@ def test_tensorboards_hparams_tab_shows_what_the_list_shows(tmp_path):
         )
         assert [v.training_step for v in row.metric_values] == [2, 2, 2]
         assert row.hparams["seed"].number_value == int(name[-1]) and row.hparams["innernet_all_dims"].string_value
+        assert row.hparams["num_chunks"].string_value == "5"  # a number or a word: text in every run
         for column in ("ACC", "forgetting", "seconds"):
-            assert len(events.Tensors(f"{name}/tensorboard", column)) == 1
+            assert len(events.Tensors(name, column)) == 1

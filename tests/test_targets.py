@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from hypernet_lib.targets import MLP, LeNet, count_weights, unflatten
+from hypernet_lib.sizes import count_weights
+from hypernet_lib.targets import MLP, LeNet, unflatten
 
 random = np.random.default_rng(0)
 

@@ -8,19 +8,17 @@ import sys
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from conftest import needs_mnist
 
 from hypernet_lib.hypernet import Hypernetwork
 from hypernet_lib.targets import MLP
-from hypernet_lib.tasks import KNOWN_DATASETS, DataError, PermutedTasks, describe_dataset
+from hypernet_lib.tasks import KNOWN_DATASETS, DataError, PermutedTasks, TaskData, check, describe_dataset
 from hypernet_lib.training import Learner
-
-PREPARED = os.path.isdir(os.path.join(tfds.core.constants.DATA_DIR, "mnist"))
-needs_mnist = pytest.mark.skipif(not PREPARED, reason="MNIST is not prepared on this machine (see TFDS_DATA_DIR)")
 
 
 @pytest.fixture(scope="module")
 def digits():
-    return PermutedTasks("digits", seed=3)
+    return PermutedTasks("digits", seed=3, center_pixels=False)
 
 
 def test_task_0_is_the_identity_and_the_others_are_different_permutations(digits):
@@ -37,6 +35,35 @@ def test_a_permutation_depends_on_seed_and_task_alone(digits):
     assert (other.permutation(7) != digits.permutation(7)).any()
 
 
+def test_a_task_is_the_same_images_in_its_own_order(digits):
+    for data, images in [(digits.train(5), digits.train_images), (digits.test(5), digits.test_images)]:
+        assert data.images is images
+        np.testing.assert_array_equal(data.permutation, digits.permutation(5))
+    with pytest.raises(ValueError, match="read-only"):
+        digits.train_images[0] = 0
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"images": np.zeros([3, 2, 2])}, "images (3, 2, 2) and labels (3,): expected [B, pixels] and [B]"),
+        ({"labels": np.zeros(2)}, "labels (2,)"),
+        ({"labels": np.array([0, 1, 2])}, "labels from 0 to 2: expected 0 to 1"),
+        ({"labels": np.array([-1, 1, 0])}, "labels from -1 to 1"),
+        ({"permutation": np.array([0, 1, 2, 2])}, "each of the pixels 0 to 3 once"),
+        ({"permutation": np.arange(3)}, "each of the pixels 0 to 3 once"),
+        ({"permutation": np.arange(1, 5)}, "each of the pixels 0 to 3 once"),
+    ],
+)
+def test_data_that_no_task_can_have_are_refused_in_words(change, said):
+    good = TaskData(np.zeros([3, 4], "f"), np.array([0, 1, 0]), np.array([2, 0, 1, 3]))
+    check(good, n_classes=2)
+    check(good._replace(permutation=None), n_classes=2)
+    with pytest.raises(ValueError) as refused:
+        check(good._replace(**change), n_classes=2)
+    assert said in str(refused.value)
+
+
 def test_training_pixels_have_mean_0_and_deviation_1_together(digits):
     assert digits.train_images.mean() == pytest.approx(0, abs=1e-5)
     assert digits.train_images.std() == pytest.approx(1, abs=1e-5)
@@ -45,7 +72,7 @@ def test_training_pixels_have_mean_0_and_deviation_1_together(digits):
 
 
 def test_centred_pixels_each_have_mean_0_and_the_same_scale(digits):
-    centred = PermutedTasks("digits", center_pixels=True)
+    centred = PermutedTasks("digits")
     np.testing.assert_allclose(centred.train_images.mean(axis=0), 0, atol=1e-5)
     differences = [images[:50] - images[50:100] for images in (centred.train_images, digits.train_images)]
     np.testing.assert_allclose(*differences, atol=1e-5)
@@ -116,12 +143,12 @@ def test_a_failing_download_says_what_was_tried_and_the_two_ways_out(tmp_path, m
 
 @needs_mnist
 def test_mnist_has_its_sizes_and_is_learned_in_a_few_steps():
-    mnist = PermutedTasks("mnist")
+    mnist = PermutedTasks("mnist", center_pixels=False)
     assert mnist.train_images.shape == (60_000, 784) and mnist.test_images.shape == (10_000, 784)
     assert mnist.train_images.std() == pytest.approx(1, abs=1e-4)
     target = MLP([784, 32, 10])
-    hypernet = Hypernetwork(target, 2, embedding_dim=16, n_chunks=50, hidden_dims=[32])
-    learner = Learner(hypernet, target, mnist, iterations=200)
+    hypernet = Hypernetwork(target, 2, task_embedding_dim=16, num_chunks=50, hypernet_hidden_dims=[32])
+    learner = Learner(hypernet, target, mnist, iters_per_task=200)
     for task in range(2):
         learner.learn(task, learner.remember(task))
     assert min(learner.evaluate(0), learner.evaluate(1)) > 0.85

@@ -1,25 +1,33 @@
 """Learning: what moves and what does not, against plain formulas and known properties."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from hypernet_lib.adam import Adam
 from hypernet_lib.hypernet import Hypernetwork
 from hypernet_lib.quiet import tf
 from hypernet_lib.targets import MLP, LeNet
-from hypernet_lib.tasks import PermutedTasks
-from hypernet_lib.training import Learner, TrainingError
+from hypernet_lib.tasks import PermutedTasks, TaskData
+from hypernet_lib.training import Adam, Learner, TrainingError
 
 
 @pytest.fixture(scope="module")
 def digits():
-    return PermutedTasks("digits")
+    return PermutedTasks("digits", center_pixels=False)
 
 
 def make(digits, n_tasks=6, iterations=20, target=None, hidden_dims=(16,), n_chunks=5, **settings):
     target = target or MLP([64, 16, 10])
-    hypernet = Hypernetwork(target, n_tasks, embedding_dim=8, n_chunks=n_chunks, hidden_dims=hidden_dims)
-    return Learner(hypernet, target, digits, batch_size=32, iterations=iterations, **settings)
+    sizes = {"task_embedding_dim": 8, "num_chunks": n_chunks, "hypernet_hidden_dims": hidden_dims}
+    hypernet = Hypernetwork(target, n_tasks, **sizes, hypernet_activation="relu")
+    return Learner(hypernet, target, digits, batch_size=32, iters_per_task=iterations, **settings)
+
+
+def order_of(learner, task, iterations):
+    """Which training image comes when."""
+    n_images = len(learner.tasks.train(task).labels)
+    return learner.batch_order(*[tf.constant(number) for number in (task, iterations, n_images)]).numpy()
 
 
 def test_adam_is_adam():
@@ -36,7 +44,7 @@ def test_adam_is_adam():
 def test_one_step_moves_everything_by_adam_along_the_gradient(digits):
     learner = make(digits, l2_regularization=0.01, final_learning_rate_fraction=1)
     twin = make(digits, l2_regularization=0.01).hypernet
-    order = learner._batch_order(tf.constant(0), tf.constant(1))[:32].numpy()
+    order = order_of(learner, task=0, iterations=1)[:32]
     with tf.GradientTape() as tape:
         logits = learner.target(twin.generate(twin.task_embeddings[0]), digits.train_images[order])
         labels = tf.one_hot(digits.train_labels[order], 10)
@@ -60,7 +68,7 @@ def test_embeddings_of_other_tasks_do_not_move_at_all(digits):
 
 @pytest.mark.parametrize("updates", ["two", "two_states", "combined"])
 def test_a_step_is_adam_on_the_gradients_of_both_losses(digits, updates):
-    learner, twin = [make(digits, l2_regularization=0, updates=updates) for _ in range(2)]
+    learner, twin = [make(digits, l2_regularization=0, updates=updates, learned=[0, 1]) for _ in range(2)]
     net, rate, permutation = twin.hypernet, tf.constant(0.01), tf.constant(digits.permutation(2))
     images, labels = digits.train_images[:32], digits.train_labels[:32]
     memory, then = learner.remember(2), net.generate(net.task_embeddings[:2])
@@ -89,7 +97,7 @@ def test_a_step_is_adam_on_the_gradients_of_both_losses(digits, updates):
         step(adam, task_loss, variables)
         step(Adam(variables) if updates == "two_states" else adam, memory_loss, net.shared_variables)
     learner.embedding.assign(learner.hypernet.task_embeddings[2])
-    learner._step(images, labels, permutation, memory, rate)
+    learner.step(images, labels, permutation, memory, rate)
     for ours, theirs in zip(learner.hypernet.shared_variables, net.shared_variables, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-4)
     np.testing.assert_allclose(learner.embedding, net.task_embeddings[2], atol=2e-4)
@@ -109,19 +117,21 @@ def test_task_0_gets_twice_the_steps(digits):
     learner = make(digits, iterations=7)
     assert len(learner.learn(0)) == 14
     assert len(learner.learn(1)) == 7
+    with pytest.raises(ValueError, match="iterations: got 0; expected at least 1"):
+        learner.learn(1, iterations=0)
 
 
 def test_nothing_is_traced_again_as_tasks_are_added(digits):
-    learner, traced, trace = make(digits, n_tasks=12, iterations=2), [], Learner._learn
-    learner._learn = lambda *arguments: traced.append(1) or trace(learner, *arguments)
+    learner = make(digits, n_tasks=12, iterations=2)
     for task in range(12):
         learner.learn(task, learner.remember(task))
-    assert len(traced) == 3  # without memory, direct, moments
+        learner.evaluate(task)
+    assert len(learner.graphs) == 4  # learning without memory, with the direct, with the moments; evaluation
 
 
 def test_an_epoch_shows_every_image_once_and_the_next_in_another_order(digits):
     n = len(digits.train_images)
-    order = make(digits)._batch_order(tf.constant(2), tf.constant(2 * n // 32)).numpy()
+    order = order_of(make(digits), task=2, iterations=2 * n // 32)
     first, second = order[:n], order[n : 2 * n]
     assert sorted(first) == sorted(second) == list(range(n))
     assert (first != second).any()
@@ -138,7 +148,7 @@ def test_the_same_seed_learns_the_same_to_the_bit_and_another_one_does_not(digit
 
 
 def test_sampling_starts_above_fifty_tasks_as_in_the_original(digits):
-    learner = make(digits, n_tasks=53, regularized_tasks=30, iterations=2)
+    learner = make(digits, n_tasks=53, regularized_tasks=30, iterations=2, learned=range(52))
     assert [learner.n_sampled(n) for n in (29, 31, 50, 51, 100)] == [None, None, None, 30, 30]
     assert make(digits, regularized_tasks=60).n_sampled(55) is None
     assert len(learner.learn(52, learner.remember(52))) == 2
@@ -177,3 +187,84 @@ def test_a_loss_that_is_no_number_names_task_and_step(digits):
     learner.hypernet.head.assign(learner.hypernet.head * float("nan"))
     with pytest.raises(TrainingError, match="task 1, step 1 of 20"):
         learner.learn(1)
+
+
+class SplitDigits:
+    """Task t tells the digits 2 t and 2 t + 1 apart: another family of tasks, without a permutation."""
+
+    image_shape, n_classes = (8, 8), 2
+
+    def __init__(self, digits):
+        self.digits = digits
+
+    def train(self, task):
+        return self.of(task, self.digits.train_images, self.digits.train_labels)
+
+    def test(self, task):
+        return self.of(task, self.digits.test_images, self.digits.test_labels)
+
+    def of(self, task, images, labels):
+        mine = labels // 2 == task
+        return TaskData(images[mine], labels[mine] - 2 * task)
+
+
+def test_another_family_of_tasks_is_a_few_lines_and_none_of_the_librarys(digits):
+    target = MLP([64, 16, 2])
+    learner = make(SplitDigits(digits), 5, 100, target=target, hidden_dims=(32,), l2_memory_regularization=1)
+    for task in range(5):
+        learner.learn(task, learner.remember(task))
+    assert min(learner.evaluate(task) for task in range(5)) > 0.95
+    assert len(learner.graphs) == 3  # tasks have different numbers of images
+
+
+def test_tasks_that_are_replaced_after_the_first_trace_are_the_ones_that_are_learned(digits):
+    learner = make(digits, 2, 100, hidden_dims=(32,), learning_rate=3e-3)
+    learner.learn(0)
+    before = learner.evaluate(0)
+    data, test = digits.train(0), digits.test(0)
+    wrong = SimpleNamespace(n_classes=10, train=lambda task: data._replace(labels=(data.labels + 1) % 10))
+    wrong.test = lambda task: test._replace(labels=(test.labels + 1) % 10)
+    learner.tasks = wrong
+    assert learner.evaluate(0) < 0.1 < 0.8 < before
+    learner.learn(0)
+    assert learner.evaluate(0) > 0.8
+
+
+def test_images_that_are_changed_in_place_are_seen(digits):
+    data = TaskData(digits.test_images.copy(), digits.test_labels)
+    tasks = SimpleNamespace(n_classes=10, train=lambda task: data, test=lambda task: data)
+    learner = make(tasks, 1, 100, hidden_dims=(32,), learning_rate=3e-3)
+    learner.learn(0)
+    assert learner.evaluate(0) > 0.8
+    data.images[:] = 0
+    assert learner.evaluate(0) < 0.2
+
+
+@pytest.mark.parametrize("task", [-1, 6, 100])
+def test_a_task_that_has_no_embedding_is_refused_in_words(digits, task):
+    learner = make(digits, n_tasks=6)
+    for what in (learner.learn, learner.evaluate):
+        with pytest.raises(ValueError, match=f"task {task}: expected 0 to 5"):
+            what(task)
+    with pytest.raises(ValueError, match="7 tasks to remember: expected 0 to 6"):
+        learner.remember(7)
+
+
+def test_what_was_neither_learned_nor_restored_is_not_evaluated_and_not_remembered(digits):
+    learner = make(digits, n_tasks=3, iterations=2)
+    learner.learn(1)
+    for what, number in [(learner.evaluate, 0), (learner.evaluate, 2), (learner.remember, 2)]:
+        with pytest.raises(ValueError, match="was neither learned by this learner nor restored"):
+            what(number)
+    assert 0 <= learner.evaluate(1) <= 1
+    judge = make(digits, n_tasks=3, learned=[0])
+    assert 0 <= judge.evaluate(0) <= 1
+
+
+def test_data_that_no_task_can_have_are_refused_before_a_step(digits):
+    learner, data = make(digits), digits.train(1)
+    before = learner.hypernet.head.numpy()
+    learner.tasks = SimpleNamespace(n_classes=10, train=lambda task: data._replace(permutation=np.zeros(64, "i")))
+    with pytest.raises(ValueError, match="each of the pixels 0 to 63 once"):
+        learner.learn(1)
+    np.testing.assert_array_equal(learner.hypernet.head, before)

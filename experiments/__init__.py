@@ -1,0 +1,18 @@
+"""Experiments carried out and reported: the machinery around `hypernet_lib`, which knows nothing of it.
+
+Where to change what:
+
+    parameters   a parameter: its default, bound and meaning
+    files        what an experiment file may say: documents, what they share, sweeps
+    store        a run's folder seen from outside: where it is, what it holds, who may use it
+    build        an experiment's tasks, target network and learner
+    run          an experiment being carried out: metrics and checkpoints as they come, its summary at the end
+    events       what TensorBoard shows of it
+    execution    the one command line that carries out an experiment: papermill with notebooks/run.ipynb
+    queue        many experiments: planned, side by side, tried once more, shown as they go
+    resources    RAM and cores: how much an experiment needs, and its share
+    baselines/   other methods to compare with
+    tables       every table of results, read from outputs/
+    plots        every figure
+    report       writes those tables, and the parameters, where README and notebooks show them
+"""

@@ -1,0 +1,178 @@
+"""Experiments from YAML files: several documents in one file, separated by ---; sweeps; what documents share."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import yaml
+
+from experiments.parameters import Experiment, ExperimentError, nearest
+
+MAX_BYTES = 1_000_000
+MAX_EXPERIMENTS = 10_000  # that one sweep may stand for
+# How a run's name shortens the keys that are swept most; any other key is written out.
+SHORT = {"seed": "s", "l2_memory_regularization": "beta", "learning_rate": "rate"}
+# What PyYAML raises for a broken text: numbers too long for int() and nesting too deep are not errors of its own.
+BROKEN = (yaml.YAMLError, ValueError, RecursionError)
+
+
+def load_experiments(
+    path: str | Path, settings: dict[str, object] | None = None, only: Iterable[str] = ()
+) -> list[Experiment]:
+    """Read every experiment of a multi-document YAML file, or `only` those of these names; `settings` laid over each.
+
+    The first document may be `shared: {key: value, ...}`: what every other document has that does not say otherwise.
+    Raises ExperimentError, its message naming the file, the document, the key, the value and what was expected.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ExperimentError(f"{path}: {path.stat().st_size:,} bytes; expected at most {MAX_BYTES:,}")
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        near = nearest(path.name, [p.name for p in path.parent.glob("*.yaml")])
+        raise ExperimentError(f"{path}: no such file{near}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExperimentError(f"{path}: cannot be read as text ({getattr(error, 'strerror', None) or error})") from None
+    try:
+        documents = list(yaml.load_all(text, Loader=_Loader))
+    except BROKEN as error:
+        raise ExperimentError(f"{path}: broken YAML: {_on_one_line(error)}") from None
+    if not any(document is not None for document in documents):
+        raise ExperimentError(f"{path}: holds no experiment; expected YAML documents separated by ---")
+    shared = _shared(path, documents)
+    experiments, problems = [], []
+    for number, document in enumerate(documents, start=1):
+        if document is None or number == 1 and shared:
+            continue
+        name = document.get("run_name") if isinstance(document, dict) else None
+        place = f"{path}, document {number}" + (f" ({name})" if name else "")
+        try:
+            if not isinstance(document, dict):
+                Experiment.from_mapping(document)
+            swept = document.get("sweep")
+            common = {k: v for k, v in shared.items() if not isinstance(swept, dict) or k not in swept}
+            plain = expand({**common, **document})
+            chosen = [not only or one.get("run_name") in only for one in plain]
+            laid_over = settings if settings and any(chosen) else {}
+            for expanded, is_chosen in zip(expand({**common, **document, **laid_over}), chosen, strict=True):
+                experiment = Experiment.from_mapping(expanded)
+                if is_chosen:
+                    experiments.append(experiment)
+        except ExperimentError as error:
+            problems += [(place, line) for line in str(error).splitlines()]
+    if problems:
+        raise ExperimentError(
+            "\n".join(_in_their_places(problems, path, shared, sum(d is not None for d in documents) - 1))
+        )
+    return experiments
+
+
+def expand(document: dict) -> list[dict]:
+    """The documents that a document with `sweep: {key: [value, ...]}` stands for; itself where it has no sweep.
+
+    Each is named after its values, such as big-beta0.01-s2. Raises ExperimentError for anything that is no sweep, and
+    where two of the names are the same.
+    """
+    if "sweep" not in document:
+        return [document]
+    fixed, sweep = {key: value for key, value in document.items() if key != "sweep"}, document["sweep"]
+    if not isinstance(sweep, dict) or not sweep:
+        raise ExperimentError(f"sweep: got {sweep!r}; expected lists of values, such as 'sweep: {{seed: [0, 1, 2]}}'")
+    keys = [key for key in Experiment.model_fields if key not in ("run_name", "logdir")]
+    for key, values in sweep.items():
+        if key not in keys:
+            raise ExperimentError(f"sweep: cannot sweep {key!r}{nearest(key, keys)}")
+        if key in fixed:
+            raise ExperimentError(
+                f"{key}: got the single value {fixed[key]!r}, and a list in sweep; expected one of both"
+            )
+        if not isinstance(values, list) or not values:
+            raise ExperimentError(f"sweep: {key}: got {values!r}; expected a list of values")
+    count = 1
+    for values in sweep.values():
+        count *= len(values)
+    if count > MAX_EXPERIMENTS:
+        raise ExperimentError(f"sweep: stands for {count:,} experiments; expected at most {MAX_EXPERIMENTS:,}")
+    expanded = {}
+    for values in itertools.product(*sweep.values()):
+        chosen = dict(zip(sweep, values, strict=True))
+        name = "-".join([str(fixed.get("run_name", "")), *(SHORT.get(k, k) + _shown(v) for k, v in chosen.items())])
+        if name in expanded:
+            raise ExperimentError(f"sweep: two experiments would be called {name!r}; expected every value only once")
+        # Without a name of its own the document is wrong as a whole, and is left so that the check says it.
+        expanded[name] = {**fixed, **chosen, **({"run_name": name} if "run_name" in fixed else {})}
+    return list(expanded.values())
+
+
+def parse_value(text: str) -> object:
+    """The value of KEY=VALUE on the command line, read as the same YAML that the files are written in."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except BROKEN as error:
+        raise ExperimentError(f"{text!r} is no YAML value: {_on_one_line(error)}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, but 1e-5 is a number, as in YAML 1.2; a key given twice and an alias are errors."""
+
+    def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node:
+        if self.check_event(yaml.AliasEvent):  # a few of them can stand for billions of values
+            raise yaml.MarkedYAMLError(
+                problem="aliases (*name) are not allowed", problem_mark=self.peek_event().start_mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} is given twice", problem_mark=key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else None)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def _on_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _shared(path: Path, documents: list) -> dict:
+    """What the first document says of all others; nothing where it is an experiment like them."""
+    if not (isinstance(documents[0], dict) and "shared" in documents[0]):
+        return {}
+    others, shared = [key for key in documents[0] if key != "shared"], documents[0]["shared"]
+    keys = [key for key in Experiment.model_fields if key != "run_name"]
+    if others or len(documents) == 1:
+        what = f"{others[0]!r} beside it" if others else "no document after it"
+        raise ExperimentError(f"{path}, document 1: shared: {what}; expected it alone, and experiments after ---")
+    if not isinstance(shared, dict) or not shared:
+        raise ExperimentError(f"{path}, document 1: shared: got {shared!r}; expected parameters such as 'seed: 1'")
+    wrong = [f"{path}, document 1: shared: cannot share {k!r}{nearest(k, keys)}" for k in shared if k not in keys]
+    if wrong:
+        raise ExperimentError("\n".join(wrong))
+    return shared
+
+
+def _in_their_places(problems: list[tuple[str, str]], path: Path, shared: dict, n_others: int) -> list[str]:
+    """Each problem with its place; what is wrong with a shared parameter in all other documents is said once."""
+    lines = [line for _, line in problems]
+    everywhere = {
+        line for line in lines if line.split(":")[0].split(".")[0] in shared and lines.count(line) == n_others
+    }
+    said = [f"{path}, document 1: shared: {line}" for line in dict.fromkeys(lines) if line in everywhere]
+    return said + [f"{place}: {line}" for place, line in problems if line not in everywhere]
+
+
+def _shown(value: object) -> str:
+    """A value as a part of a run's name: 0.01, 200x250x350, emnist.letters."""
+    if isinstance(value, list):
+        return "x".join(map(_shown, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value).replace("/", ".")

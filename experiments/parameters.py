@@ -1,0 +1,181 @@
+"""One experiment: every parameter with its type, bound, default and meaning.
+
+A default is set here. The library's signatures repeat it, for who uses them alone, and a test names each that differs.
+`make report` writes the README's table, and the meanings in the notebooks' parameters cells, from these fields.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from hypernet_lib.sizes import TARGETS, HypernetSizes, TargetSizes
+from hypernet_lib.tasks import DataError, describe_dataset
+
+Size = Annotated[int, Field(ge=1, le=1_000_000)]
+Strength = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+
+
+class ExperimentError(ValueError):
+    """Something in an experiment is wrong; the message names the place, the key, the value and what was expected."""
+
+
+class Experiment(BaseModel):
+    """The parameters of one run. The keys and meanings of the first block are those of the original work."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    run_name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="name of the run and of its folder")
+    logdir: str = Field("outputs", min_length=1, description="folder that holds the run folders")
+    n_tasks_to_learn: int = Field(10, ge=1, le=10_000, description="tasks to learn, one after the other")
+    full_testing_tasks: list[Size] = Field([], description="task counts after which all tasks so far are tested")
+    batch_size: Size = Field(256, description="images in a training step")
+    task_embedding_dim: Size = Field(100, description="length of a task embedding, and of a chunk embedding")
+    num_chunks: Literal["rows"] | Size = Field(
+        30, description="equal slices of the target network's weights; or rows: a slice for each pixel"
+    )
+    hypernet_hidden_dims: list[Size] = Field([200, 250, 350], description="widths of the trunk's layers; may be empty")
+    innernet_all_dims: list[Size] = Field([784, 300, 10], min_length=2, description="all widths of the target network")
+    l2_regularization: Strength = Field(1e-6, description="weight decay on the head's kernel")
+    l2_memory_regularization: Strength = Field(0.1, description="beta, the strength of the memory loss; 0: no memory")
+    iters_per_task: Size = Field(500, description="training steps for a task; task 0 gets twice as many")
+
+    dataset: str = Field("mnist", description="mnist, digits, or any TFDS set of single-channel images")
+    seed: int = Field(0, ge=0, lt=2**31, description="decides permutations, initial weights and batches")
+    learning_rate: float = Field(1e-3, gt=0, le=10, description="Adam's learning rate at the start of each task")
+    final_learning_rate_fraction: float = Field(
+        0.02, ge=0, le=1, description="what is left of the rate at a task's end, after a linear fall; 1: constant"
+    )
+    embedding_rate_factor: float = Field(
+        1.0, gt=0, le=1e6, description="the task embedding's learning rate, in units of learning_rate"
+    )
+    embedding_per_chunk: bool = Field(
+        False, description="give a task an embedding for each chunk, in place of one for all"
+    )
+    embedding_init_std: Strength = Field(1.0, description="standard deviation of a new task embedding")
+    chunk_embedding_init_std: Strength = Field(1.0, description="standard deviation of the initial chunk embeddings")
+    head_init_scale: Strength = Field(
+        1.0, description="size of the head's initial kernel; 1: as Glorot and Bengio draw it"
+    )
+    hypernet_activation: Literal["relu", "leaky_relu", "gelu"] = Field("gelu", description="the trunk's nonlinearity")
+    center_pixels: bool = Field(True, description="subtract each pixel's own mean, not the mean of all pixels")
+    updates: Literal["two", "two_states", "combined"] = Field(
+        "two", description="in a step: two updates sharing Adam's state, two_states, or one combined"
+    )
+    regularized_tasks: Literal["all"] | Size = Field(
+        "all", description="remembered tasks in each memory loss: all, or a number to sample above 50"
+    )
+
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of the memory loss's wide products; bfloat16: faster where the processor has it"
+    )
+
+    @field_validator("dataset")
+    @classmethod
+    def _dataset_exists(cls, name: str) -> str:
+        try:
+            describe_dataset(name)
+        except DataError as error:
+            raise ValueError(str(error)) from None
+        return name
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Experiment:
+        height, width, classes = describe_dataset(self.dataset)
+        dims, pixels = self.innernet_all_dims, height * width
+        if (dims[0], dims[-1]) != (pixels, classes):
+            raise ValueError(
+                f"innernet_all_dims: got {dims}, but {self.dataset} has {height} x {width} = {pixels} pixels and "
+                f"{classes} classes; expected [{pixels}, ..., {classes}]"
+            )
+        if self.sizes.n_chunks > self.sizes.n_weights:
+            raise ValueError(
+                f"num_chunks: got {self.num_chunks}; expected at most {self.sizes.n_weights}, the target network's "
+                f"weights"
+            )
+        return self
+
+    @property
+    def target(self) -> TargetSizes:
+        """The target network's weight shapes, and how many numbers an image becomes in it."""
+        return TARGETS["mlp"](self.innernet_all_dims)
+
+    @property
+    def sizes(self) -> HypernetSizes:
+        """P, C, S and the numbers of parameters."""
+        return HypernetSizes(
+            self.target.shapes,
+            self.task_embedding_dim,
+            self.embedding_per_chunk,
+            self.num_chunks,
+            self.hypernet_hidden_dims,
+        )
+
+    @property
+    def notes(self) -> list[str]:
+        """What the reader of the file should know although it is no error."""
+        beyond = [n for n in self.full_testing_tasks if n > self.n_tasks_to_learn]
+        what = f"{self.run_name}: full_testing_tasks {beyond} dropped: only {self.n_tasks_to_learn} tasks are learned"
+        return [what] if beyond else []
+
+    def tests_all_after(self, learned: int) -> bool:
+        """Whether every task so far is tested once `learned` tasks are learned; always so after the last."""
+        return learned == self.n_tasks_to_learn or learned in self.full_testing_tasks
+
+    def to_yaml(self) -> str:
+        """Every parameter, resolved, as one YAML document in the order of this class."""
+        return yaml.safe_dump(self.model_dump(), sort_keys=False, default_flow_style=None)
+
+    @classmethod
+    def from_mapping(cls, mapping: object) -> Experiment:
+        """Check a mapping of parameters. Raises ExperimentError, one line for each thing wrong."""
+        if not isinstance(mapping, dict):
+            raise ExperimentError(f"expected a mapping of parameters such as 'run_name: big', got {mapping!r}")
+        try:
+            return cls(**{str(key): value for key, value in mapping.items()})
+        except ValidationError as error:
+            raise ExperimentError("\n".join(_explain(error))) from None
+
+    @classmethod
+    def from_notebook(cls, variables: dict[str, object]) -> Experiment:
+        """The experiment that a notebook's parameters cell defines: call it with `globals()`.
+
+        Every parameter must be there, so that a misspelled one is an error and never a silent default.
+        """
+        missing = [name for name in cls.model_fields if name not in variables]
+        if missing:
+            raise ExperimentError(f"the parameters cell does not define {', '.join(missing)}")
+        try:
+            return cls.from_mapping({name: variables[name] for name in cls.model_fields})
+        except ExperimentError as error:
+            raise ExperimentError("\n".join(f"parameters cell: {line}" for line in str(error).splitlines())) from None
+
+
+def nearest(name: str, valid: list[str]) -> str:
+    """'; did you mean ...?' with the valid name most like `name`; where none is like it, all of them."""
+    found = difflib.get_close_matches(str(name), valid, n=1)
+    return (
+        f"; did you mean {found[0]}?" if found else f"; expected one of: {', '.join(sorted(valid)) or 'none is there'}"
+    )
+
+
+def _explain(errors: ValidationError) -> list[str]:
+    """pydantic's errors, a line for each key: the key, its value, what was expected."""
+    expected: dict[tuple[str, str], list[str]] = {}
+    for error in errors.errors():
+        first, *rest = error["loc"] or [""]
+        key = ".".join([str(first), *(str(part) for part in rest if isinstance(part, int))])
+        message = error["msg"].removeprefix("Value error, ")
+        if error["type"] == "extra_forbidden":
+            key, value, message = "", "", f"unknown key {first!r}{nearest(first, list(Experiment.model_fields))}"
+        elif error["type"] == "missing" or not key:  # checks over several keys name them themselves
+            value = ""
+        else:
+            value = f"got {error['input']!r}; "
+        if error["type"] == "string_pattern_mismatch":
+            message = "expected letters, digits, '.', '_' and '-' only, a letter or digit first, at most 100 of them"
+        expected.setdefault((key and f"{key}: ", value), []).append(message[:1].lower() + message[1:])
+    return [key + value + ", or ".join(messages) for (key, value), messages in expected.items()]

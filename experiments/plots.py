@@ -1,0 +1,200 @@
+"""Every figure that the notebooks show. Each function takes tables and arrays and returns a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from IPython.display import display
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from hypernet_lib.metrics import AccuracyMatrix
+
+MARKERS = ["o", "s", "^", "D", "v", "P"]
+STYLE = {"axes.grid": True, "grid.alpha": 0.3, "axes.spines.top": False, "axes.spines.right": False}
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Show a figure in a notebook; `alt` says in words what it shows, for who cannot see it."""
+    display(figure, metadata={"image/png": {"alt": alt}})
+
+
+def show_images(images: np.ndarray, shape: tuple[int, int], titles: list[str]) -> Figure:
+    """A row of grey images, from their flat pixels [n, P]."""
+    figure, all_axes = plt.subplots(1, len(images), figsize=(1.6 * len(images), 1.9), squeeze=False)
+    for axes, image, title in zip(all_axes[0], images, titles, strict=True):
+        axes.imshow(np.reshape(image, shape), cmap="gray")
+        axes.set_title(title, fontsize=9)
+        axes.set(xticks=[], yticks=[])  # the frame stays, around pixels as white as the page
+    return _done(figure)
+
+
+def loss_curves(losses: dict[str, np.ndarray], smooth: int = 20) -> Figure:
+    """Cross-entropy against training steps, a line for each name, as the mean of the last `smooth` steps."""
+    figure, axes = _axes(7, 3.2)
+    for name, values, style in _styled(losses):
+        axes.plot(pd.Series(values).rolling(smooth, min_periods=1).mean(), **style, label=name, markevery=0.1)
+    axes.set(xlabel="training step", ylabel="cross-entropy", yscale="log")
+    axes.legend()
+    return _done(figure)
+
+
+def accuracy_matrix(metrics: pd.DataFrame, title: str = "") -> Figure:
+    """R as a heat map: row i after learning i + 1 tasks, column j for task j; blank where it was not measured."""
+    R = AccuracyMatrix(metrics).R
+    side = min(8.0, 2.5 + 0.4 * len(R))
+    figure, axes = plt.subplots(figsize=(side + 1, side))
+    few = len(R) <= 12
+    sns.heatmap(
+        R, vmin=0, vmax=1, cmap="viridis", annot=few, fmt=".2f", annot_kws={"size": 8}, square=True, ax=axes,
+        yticklabels=range(1, len(R) + 1) if few else "auto", cbar_kws={"label": "accuracy", "shrink": 0.8},
+    )  # fmt: skip
+    axes.set(xlabel="task", ylabel="tasks learned", title=title)
+    return _done(figure)
+
+
+def final_accuracies(runs: dict[str, pd.DataFrame]) -> Figure:
+    """Accuracy on every task after the last one, runs as differently marked points (the original's `one_plot`)."""
+    figure, axes = _axes(8, 3.6)
+    for name, metrics, style in _styled(runs):
+        matrix = AccuracyMatrix(metrics)
+        axes.plot(matrix.final, **style, linestyle="", label=f"{name}: mean {matrix.acc:.4f}")
+    axes.set(xlabel="task", ylabel="accuracy after the last task")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)  # above the axes: points may be anywhere in them
+    return _done(figure)
+
+
+def compare_at(runs: dict[str, pd.DataFrame], learned: int) -> Figure:
+    """Accuracy on every task once `learned` tasks are learned, a panel for each run (the original's `three_plots`)."""
+    figure, all_axes = plt.subplots(1, len(runs), figsize=(3.4 * len(runs), 3.2), sharey=True, squeeze=False)
+    for axes, (name, metrics, style) in zip(all_axes[0], _styled(runs), strict=True):
+        then = metrics[metrics["learned"] == learned].sort_values("task")
+        axes.plot(then["task"], then["accuracy"], **style, linestyle="")
+        axes.set(xlabel="task", title=f"{name}\nmean {then['accuracy'].mean():.4f}", ylim=(0, 1.02))
+        axes.grid(alpha=0.3)
+    all_axes[0, 0].set_ylabel(f"accuracy after {learned} tasks")
+    sns.despine(figure)
+    return _done(figure)
+
+
+def task_over_time(runs: dict[str, pd.DataFrame], task: int = 0) -> Figure:
+    """Accuracy on one task as more tasks are learned: the plainest picture of forgetting."""
+    figure, axes = _axes(7, 3.2)
+    for name, metrics, style in _styled(runs):
+        one = metrics[metrics["task"] == task]
+        axes.plot(one["learned"], one["accuracy"], **style, label=name)
+    axes.set(xlabel="tasks learned", ylabel=f"accuracy on task {task}", ylim=(0, 1.02))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend()
+    return _done(figure)
+
+
+def learned_and_kept(metrics: pd.DataFrame) -> Figure:
+    """Accuracy on each task when it was just learned (R's diagonal) and after the last one (its last row)."""
+    figure, axes = _axes(8, 3.6)
+    matrix = AccuracyMatrix(metrics)
+    points = {"just learned": matrix.just_learned, "after the last task": matrix.final}
+    for name, accuracies, style in _styled(points):
+        axes.plot(accuracies, **style, linestyle="", label=name)
+    axes.set(xlabel="task", ylabel="accuracy")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend()
+    return _done(figure)
+
+
+def spread_over_seeds(runs: pd.DataFrame, key: str, result: str) -> Figure:
+    """A column `result` of a table of runs against a parameter's: dots, each value's mean and standard deviation."""
+    figure, axes = _axes(6, 3.4)
+    results, (dots, means) = runs.groupby(key)[result], _colours(2)
+    at = np.arange(len(results))
+    axes.plot(runs.groupby(key).ngroup() + 0.1, runs[result], "o", color=dots, alpha=0.7, label="a run")
+    axes.errorbar(at, results.mean(), results.std(), fmt="s", color=means, capsize=5, label="mean, standard deviation")
+    axes.set(xlabel=key, ylabel=result, xlim=(-0.5, len(at) - 0.5))
+    axes.set_xticks(at, labels=list(results.groups))
+    axes.legend()
+    return _done(figure)
+
+
+def curves(x: list, lines: dict[str, np.ndarray], xlabel: str, ylabel: str) -> Figure:
+    """A marked line for each name over x (integers or words): values [n], or [repeats, n] as their mean and range."""
+    figure, axes = _axes(7, 3.4)
+    for name, values, style in _styled(lines):
+        values = np.atleast_2d(values)  # [repeats, n]
+        axes.plot(x, values.mean(axis=0), **style, label=name)
+        axes.fill_between(x, values.min(axis=0), values.max(axis=0), color=style["color"], alpha=0.2, linewidth=0)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.axhline(0, alpha=0)  # the axis starts at 0, and so does its margin above the lines
+    axes.set_ylim(bottom=0)
+    if not isinstance(x[0], str):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend()
+    return _done(figure)
+
+
+def moves(start: np.ndarray, end: np.ndarray) -> Figure:
+    """Points of the plane [n, 2] that moved from start to end, numbered from 0."""
+    figure, axes = _axes(5.2, 4.4)
+    axes.plot([start[:, 0], end[:, 0]], [start[:, 1], end[:, 1]], color="grey")
+    axes.plot(*start.T, color=_colours(2)[0], marker="o", markersize=10, fillstyle="none", linestyle="", label="start")
+    axes.plot(*end.T, color=_colours(2)[1], marker="D", markersize=4, linestyle="", label="learned")
+    for number, place in enumerate(end):
+        axes.annotate(str(number), place, xytext=(8, 4), textcoords="offset points")
+    axes.set(xlabel="first component", ylabel="second component", aspect="equal")
+    axes.legend()
+    return _done(figure)
+
+
+def grouped(table: pd.DataFrame, x: str, y: str, by: str, line="-", log="", level=np.nan) -> Figure:
+    """Columns x and y of a table, marked for each value of column `by`, joined by `line`; log axes "", "x" or "xy"."""
+    figure, axes = _axes(7, 3.6)
+    for name, rows, style in _styled(dict(list(table.groupby(by, sort=False)))):
+        axes.plot(rows[x], rows[y], **style, linestyle=line, label=name)
+    axes.axhline(level, color="black", linestyle="--", linewidth=1)  # nothing, where the level is not a number
+    if table[x].dtype.kind == "i":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel=x, ylabel=y, **{f"{axis}scale": "log" for axis in log})
+    if log:
+        axes.set_xticks(ticks := sorted(table[x].unique()), labels=ticks)
+    axes.legend(title=by)
+    return _done(figure)
+
+
+def filling_matrix(metrics: pd.DataFrame, after: list[int]) -> Figure:
+    """The accuracy matrix as it fills, a panel for each number of learned tasks in `after`."""
+    R, n = AccuracyMatrix(metrics).R, len(after)
+    figure, (*panels, bar) = plt.subplots(1, n + 1, figsize=(2.2 * n + 0.6, 2.5), width_ratios=[1] * n + [0.07])
+    for axes, learned in zip(panels, after, strict=True):
+        rows = np.where(np.arange(len(R))[:, None] < learned, R, np.nan)
+        sns.heatmap(rows, vmin=0, vmax=1, cmap="viridis", square=True, ax=axes, cbar_ax=bar,
+                    cbar_kws={"label": "accuracy"}, yticklabels=range(1, len(R) + 1))  # fmt: skip
+        axes.set(xlabel="task", title=f"after {learned}")
+    panels[0].set_ylabel("tasks learned")
+    return _done(figure)
+
+
+def _axes(width: float, height: float):
+    with plt.rc_context(STYLE):
+        return plt.subplots(figsize=(width, height))
+
+
+def _colours(n: int) -> list:
+    return sns.color_palette("colorblind", n)
+
+
+def _styled(things: dict) -> Iterator[tuple]:
+    """Each name and what it stands for, with a colour and a marker of its own, for `axes.plot`."""
+    for i, ((name, thing), colour) in enumerate(zip(things.items(), _colours(len(things)), strict=True)):
+        yield name, thing, {"color": colour, "marker": MARKERS[i % len(MARKERS)]}
+
+
+def _done(figure: Figure) -> Figure:
+    """Lay out the figure and take it off pyplot's list, so that a notebook shows it once, as the cell's value."""
+    figure.set_facecolor("white")  # a page with a dark background would swallow the labels
+    figure.tight_layout()
+    plt.close(figure)
+    return figure

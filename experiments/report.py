@@ -1,0 +1,62 @@
+"""Write anew what is made from other files: the README's tables, and the parameters cells of notebooks.
+
+    python -m experiments.report
+
+A table stands between `<!-- table: NAME -->` and `<!-- end of table -->`; `tables.TABLES` says how it is made.
+"""
+
+from __future__ import annotations
+
+import re
+
+import nbformat
+
+from experiments.parameters import Experiment
+from experiments.store import PROJECT, write_atomically
+from experiments.tables import TABLES
+
+README = PROJECT / "README.md"
+# Notebooks whose parameters cell names parameters of an experiment; the template names them all.
+TEMPLATE = PROJECT / "notebooks" / "run.ipynb"
+CELLS = [PROJECT / "notebooks" / "03_continual_run.ipynb", TEMPLATE]
+
+
+def filled(text: str) -> str:
+    """The text with every table between its two marks made anew."""
+    return re.sub(
+        r"(<!-- table: (.*?) -->\n).*?(?=<!-- end of table -->)", lambda m: m[1] + TABLES[m[2]](), text, flags=re.S
+    )
+
+
+def parameters_cell(source: str, every: bool = False) -> str:
+    """A parameters cell with the meaning of each parameter beside its value, which stays as it is.
+
+    `every`: with all parameters of an experiment, in their order, those that are not there yet with their defaults.
+    What is no parameter of an experiment keeps its comment.
+    """
+    fields = Experiment.model_fields
+    found = re.findall(r"^(\w+) = (.+?)(?: +# *(.*))?$", source, flags=re.M)
+    lines = {name: (value, fields[name].description if name in fields else comment) for name, value, comment in found}
+    if every:
+        missing = {name: (repr(f.default).replace("'", '"'), f.description) for name, f in fields.items()}
+        lines = {name: lines.get(name, missing[name]) for name in fields} | lines
+    width = max(len(f"{name} = {value}") for name, (value, _) in lines.items())
+    return "\n".join(f"{f'{name} = {value}':{width}}  # {meaning}" for name, (value, meaning) in lines.items())
+
+
+def with_parameters(notebook: nbformat.NotebookNode, every: bool) -> nbformat.NotebookNode:
+    """The notebook with its parameters cell made anew."""
+    (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    cell.source = parameters_cell(cell.source, every)
+    return notebook
+
+
+def main() -> None:
+    write_atomically(README, filled(README.read_text(encoding="utf-8")))
+    for path in CELLS:
+        notebook = with_parameters(nbformat.read(path, as_version=4), every=path == TEMPLATE)
+        write_atomically(path, nbformat.writes(notebook) + "\n")
+
+
+if __name__ == "__main__":
+    main()

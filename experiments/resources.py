@@ -1,0 +1,61 @@
+"""RAM and cores: how much an experiment needs, whether this machine has it, and how a run is kept to its share."""
+
+from __future__ import annotations
+
+import os
+
+import psutil
+
+from experiments.parameters import Experiment
+from hypernet_lib.tasks import describe_dataset
+
+# What TensorFlow, and NumPy's libraries, read when they are imported.
+THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def available_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def limited_to(cores: int) -> dict[str, str]:
+    """The environment that keeps a process, and its kernel, to so many cores."""
+    return dict.fromkeys(THREADS, str(cores))
+
+
+def cores_used(experiment: Experiment) -> int:
+    """How many cores a run makes good use of: its matrices are too small for more than one, or large enough."""
+    return 1 if experiment.sizes.n_weights < 50_000 else 2
+
+
+def ram_needed(experiment: Experiment) -> int:
+    """About how many bytes a run needs, in all: what refuses sizes that a machine cannot hold, or asks for one."""
+    height, width, _ = describe_dataset(experiment.dataset)
+    sizes, n_tasks = experiment.sizes, experiment.n_tasks_to_learn
+    embeddings = n_tasks * sizes.per_task
+    rows = n_tasks * sizes.n_chunks * sum(sizes.widths[:-1])
+    images = 70_000 * height * width + (experiment.batch_size + 10_000) * experiment.target.activations
+    # Adam's two moments, two gradients, the snapshot and its difference; each row forwards and backwards; and
+    # Python with TensorFlow and the graphs, which are there before any number is.
+    return 2**30 + 4 * (8 * sizes.shared + 4 * embeddings + 4 * rows + 2 * images)
+
+
+def too_large(experiments: list[Experiment], jobs: int = 1) -> list[str]:
+    """The sentences that refuse experiments that need more RAM, or cores, than this machine has."""
+    has, cores = psutil.virtual_memory().total / 2**30, available_cores()
+    needs = [(experiment.run_name, ram_needed(experiment) / 2**30) for experiment in experiments]
+    problems = [
+        f"{name}: needs about {need:,.1f} GiB of RAM, this machine has {has:,.1f} GiB; lower "
+        f"innernet_all_dims, hypernet_hidden_dims or n_tasks_to_learn, or raise num_chunks"
+        for name, need in needs
+        if need > has
+    ]
+    together = sum(sorted(need for _, need in needs)[-jobs:])
+    if not 1 <= jobs <= cores:
+        problems.append(f"--jobs {jobs}: expected 1 to {cores}, the cores that there are")
+    elif together > has and not problems:
+        problems.append(
+            f"--jobs {jobs}: the {jobs} largest together need about {together:,.1f} GiB of RAM, "
+            f"this machine has {has:,.1f} GiB; expected fewer jobs"
+        )
+    return problems

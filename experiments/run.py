@@ -1,0 +1,213 @@
+"""An experiment being carried out: its metrics, checkpoints and events as they come, its summary at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import re
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from experiments.events import Events
+from experiments.parameters import Experiment, ExperimentError
+from experiments.store import (
+    clash,
+    discard,
+    lock,
+    read_metrics,
+    read_summary,
+    run_folder,
+    shown,
+    write_atomically,
+)
+from hypernet_lib.hypernet import Hypernetwork
+from hypernet_lib.metrics import AccuracyMatrix
+from hypernet_lib.quiet import tf
+from hypernet_lib.training import Learner
+
+PACKAGES = ("tensorflow", "tensorflow-datasets", "keras", "numpy")
+LAST_STEPS = 50  # over which the loss of a task is averaged
+
+
+class Run:
+    """A run: its folder, and in it everything that is known of it so far.
+
+    Made, it only looks; `resume` takes the folder, and from then on this process alone writes there. Whatever moment it
+    ends at, each file is there whole or not at all, and resuming the same experiment goes on after the last finished
+    task.
+    """
+
+    def __init__(self, experiment: Experiment):
+        self.experiment, self.folder = experiment, run_folder(experiment)
+        self._records, self._losses = None, None
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """Every accuracy so far: columns learned, task, accuracy. Raises FileNotFoundError where there is none yet."""
+        if self._records is None:
+            return read_metrics(self.folder)
+        return pd.DataFrame(self._records, columns=["learned", "task", "accuracy"])
+
+    @property
+    def summary(self) -> dict | None:
+        """What `summary.json` says; None for a run that is not finished."""
+        return read_summary(self.folder)
+
+    def resume(self, learner: Learner, overwrite: bool = False) -> int:
+        """Take the folder, and set the learner to where this run stopped; `overwrite` starts it anew.
+
+        Returns how many tasks are learned, 0 for a new run. Raises ExperimentError where another process carries out
+        this run, where another run has taken the folder, where a finished run's checkpoints are not there, or where the
+        learner has learned other tasks already; then nothing in the folder is changed.
+        """
+        self._lock, start = lock(self.folder), time.perf_counter()
+        try:
+            if overwrite:
+                discard(self.folder)
+            elif problem := clash(self.experiment):
+                raise ExperimentError(problem)
+            self._checkpoints = Checkpoints(self.folder / "checkpoints", learner.hypernet)
+            progress = self._checkpoints.restore() or {"learned": 0, "seconds": 0.0, "records": [], "losses": []}
+            learned, last = progress["learned"], self.experiment.n_tasks_to_learn
+            if self.summary and learned < self.summary["tasks"]:
+                raise ExperimentError(
+                    f"{shown(self.folder)} is finished, and its checkpoints are not there to go on from; choose "
+                    f"another run_name, or overwrite it"
+                )
+            if more := learner.learned - set(range(learned)):
+                raise ExperimentError(
+                    f"the learner has learned task {min(more)} already, and this run has not: build the learner anew"
+                )
+        except BaseException:
+            self.release()
+            raise
+        learner.learned.update(range(learned))
+        self._start = start - progress["seconds"]
+        self._losses = [tuple(loss) for loss in progress["losses"]]
+        # A run that becomes longer was tested in full at what was then its end: now that is a task like any other.
+        self._records = [
+            (at, task, accuracy)
+            for at, task, accuracy in progress["records"]
+            if self.experiment.tests_all_after(at) or task in (0, at - 1)
+        ]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if learned < last:
+            (self.folder / "summary.json").unlink(missing_ok=True)  # of a run that now becomes longer
+        write_atomically(self.folder / "experiment.yaml", self.experiment.to_yaml())
+        if learned:
+            print(f"{learned} of {last} tasks are learned already: going on with task {learned}")
+            self._write_metrics()
+        self._events = Events(self.folder, self.experiment)
+        self._events.accuracies(self._records)
+        self._events.losses(self._losses)
+        return learned
+
+    def record(self, learned: int, accuracies: dict[int, float], losses: np.ndarray) -> None:
+        """Keep what is known once `learned` tasks are learned: a checkpoint, the accuracies {task: accuracy}, the loss.
+
+        `losses` are those of every step of the newest task; their mean over the last 50 is kept.
+        """
+        new = [(learned, task, round(accuracy, 6)) for task, accuracy in sorted(accuracies.items())]
+        self._records += new
+        self._losses.append((learned, round(float(np.mean(losses[-LAST_STEPS:])), 6)))
+        progress = {
+            "learned": learned,
+            "seconds": time.perf_counter() - self._start,
+            "records": self._records,
+            "losses": self._losses,
+        }
+        try:
+            self._checkpoints.save(learned, progress)
+            self._write_metrics()
+            self._events.accuracies(new)
+            self._events.losses(self._losses[-1:])
+        except Exception as error:  # TensorFlow has errors of its own for what Python calls OSError
+            raise OSError(
+                f"{shown(self.folder)} cannot be written ({type(error).__name__}: {error}). What was learned before "
+                f"task {learned - 1} is kept: make room, or the folder writable, and start again to go on"
+            ) from error
+
+    def finish(self) -> dict:
+        """Write `summary.json`, which only a finished run has, give the folder back, and return what it says.
+
+        What a run measured that was finished before stays as it is.
+        """
+        n_tasks = self.experiment.n_tasks_to_learn
+        summary = self.summary or {
+            "run_name": self.experiment.run_name,
+            "tasks": n_tasks,
+            **{name: round(value, 6) for name, value in AccuracyMatrix(self.metrics).summary().items()},
+            "compression": round(self.experiment.sizes.compression(n_tasks), 4),
+            "seconds": round(time.perf_counter() - self._start, 1),
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+            "machine": machine(),
+        }
+        self._events.results(summary)
+        if not self.summary:
+            write_atomically(self.folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+        self.release()
+        return summary
+
+    def release(self) -> None:
+        """Give the folder back: another process may resume the run."""
+        self._lock.release()
+
+    def _write_metrics(self) -> None:
+        write_atomically(self.folder / "metrics.csv", self.metrics.to_csv(index=False, float_format="%.6f"))
+
+
+class Checkpoints:
+    """The last two checkpoints of a run, in `folder`. Each is there whole or not at all, whenever the process ends.
+
+    A checkpoint holds the shared variables, the embeddings of the learned tasks, and how far the run is: a dictionary
+    that JSON can write. Adam's moments are not in it, since they start afresh with every task.
+    """
+
+    def __init__(self, folder: Path, hypernet: Hypernetwork):
+        self._hypernet = hypernet
+        length = hypernet.task_embeddings.shape[1]
+        self._embeddings = tf.Variable(tf.zeros([0, length]), shape=[None, length])
+        self._progress = tf.Variable("", dtype=tf.string)
+        shared = {f"shared_{i}": variable for i, variable in enumerate(hypernet.shared_variables)}
+        self._checkpoint = tf.train.Checkpoint(embeddings=self._embeddings, progress=self._progress, **shared)
+        self._manager = tf.train.CheckpointManager(self._checkpoint, str(folder), max_to_keep=2)
+
+    def save(self, learned: int, progress: dict) -> None:
+        """Keep the hypernetwork as it is after `learned` tasks."""
+        # Only learned embeddings: a run made longer later finds its own initial ones for the tasks to come.
+        self._embeddings.assign(self._hypernet.task_embeddings[:learned])
+        self._progress.assign(json.dumps(progress))
+        self._manager.save(checkpoint_number=learned)
+
+    def restore(self) -> dict | None:
+        """Set the hypernetwork to the newest checkpoint that is whole; returns its progress, None where there is none.
+
+        A damaged checkpoint is named in a printed line, and the one before it is used.
+        """
+        for path in reversed(self._manager.checkpoints):
+            try:
+                reader = tf.train.load_checkpoint(path)
+                for name in reader.get_variable_to_shape_map():
+                    reader.get_tensor(name)  # reads all of it, sums checked, before anything is changed
+            except Exception as error:  # TensorFlow raises nearly anything for a damaged file
+                print(f"checkpoint {Path(path).name} is damaged ({type(error).__name__}): trying the one before")
+                continue
+            self._checkpoint.read(path).assert_existing_objects_matched()
+            self._hypernet.task_embeddings[: tf.shape(self._embeddings)[0]].assign(self._embeddings)
+            return json.loads(self._progress.numpy())
+        return None
+
+
+def machine() -> dict:
+    """What a measurement was made on: processor, cores, system; without any name of the machine itself."""
+    processor = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):  # only Linux has this file
+        names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+        processor = names[0] if names else processor
+    return {"processor": processor, "cores": os.cpu_count(), "system": platform.system()}
