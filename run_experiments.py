@@ -37,9 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace runs that are there already")
     options = parser.parse_args(arguments)
     try:
-        ignore_what_is_there = options.overwrite or options.dry_run or options.list
         jobs = None if options.list else options.jobs
-        experiments = plan(options.files, options.only, _settings(options.set), ignore_what_is_there, jobs)
+        folders = None if options.dry_run or options.list else "replace" if options.overwrite else "go on"
+        experiments = plan(options.files, options.only, _settings(options.set), folders, jobs)
     except ExperimentError as error:
         print(f"wrong input, nothing was started:\n{error}", file=sys.stderr)
         return 2
@@ -58,7 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
             if outcome.was_finished:
                 print(f"{outcome.experiment.run_name} is finished already, with these parameters (--overwrite: again)")
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on after the last finished task", file=sys.stderr)
+        command = "the same command without --overwrite" if options.overwrite else "the same command"
+        print(f"\nstopped; {command} goes on after the last finished task", file=sys.stderr)
         _report(outcomes, experiments)
         return 130
     _report(outcomes, experiments)

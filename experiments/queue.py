@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import psutil
 from tqdm import tqdm
@@ -28,6 +29,7 @@ from experiments.resources import available_cores, too_large
 from experiments.store import (
     PROJECT,
     clash,
+    foreign,
     is_finished,
     kept_tasks,
     partial_notebook,
@@ -43,13 +45,14 @@ def plan(
     files: Iterable[str | Path],
     only: Iterable[str] = (),
     settings: dict[str, object] | None = None,
-    overwrite: bool = False,
+    folders: Literal["go on", "replace"] | None = "go on",
     jobs: int | None = 1,
 ) -> list[Experiment]:
     """The experiments of the files, in their order, all of them checked and none started.
 
-    `only` keeps the runs of those names; `settings` is laid over every one that is kept; `jobs` of them are to run side
-    by side on this machine (None: none here). Raises ExperimentError with every problem found: broken files, wrong
+    `only` keeps the runs of those names; `settings` is laid over every one that is kept; `folders` says what is to
+    become of runs that are there (None: nothing is written); `jobs` of them are to run side by side on this machine
+    (None: none here). Raises ExperimentError with every problem found: broken files, wrong
     parameters, a run name given twice or unknown, a run folder that another run has taken, less RAM or fewer cores
     than it takes.
     """
@@ -75,8 +78,9 @@ def plan(
         problems += [f"--only {name}: no such run{nearest(name, names)}" for name in only if name not in names]
     if jobs is not None and not problems:
         problems += too_large(experiments, jobs)
-    if not overwrite:
-        problems += [problem for experiment in experiments if (problem := clash(experiment))]
+    if folders:
+        taken = [foreign(run_folder(e)) if folders == "replace" else clash(e) for e in experiments]
+        problems += [problem for problem in taken if problem]
     if problems:
         raise ExperimentError("\n".join(problems))
     return experiments

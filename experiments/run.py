@@ -17,6 +17,7 @@ import pandas as pd
 from experiments.events import Events
 from experiments.parameters import Experiment, ExperimentError
 from experiments.store import (
+    checkpoint_numbers,
     clash,
     discard,
     lock,
@@ -165,8 +166,9 @@ class Run:
 class Checkpoints:
     """The last two checkpoints of a run, in `folder`. Each is there whole or not at all, whenever the process ends.
 
-    A checkpoint holds the shared variables, the embeddings of the learned tasks, and how far the run is: a dictionary
-    that JSON can write. Adam's moments are not in it, since they start afresh with every task.
+    They are found by listing the folder: no other file says which there are. A checkpoint holds the shared variables,
+    the embeddings of the learned tasks, and how far the run is: a dictionary that JSON can write. Adam's moments are
+    not in it, since they start afresh with every task.
     """
 
     def __init__(self, folder: Path, hypernet: Hypernetwork):
@@ -176,21 +178,29 @@ class Checkpoints:
         self._progress = tf.Variable("", dtype=tf.string)
         shared = {f"shared_{i}": variable for i, variable in enumerate(hypernet.shared_variables)}
         self._checkpoint = tf.train.Checkpoint(embeddings=self._embeddings, progress=self._progress, **shared)
-        self._manager = tf.train.CheckpointManager(self._checkpoint, str(folder), max_to_keep=2)
+        self._folder = folder
 
     def save(self, learned: int, progress: dict) -> None:
         """Keep the hypernetwork as it is after `learned` tasks."""
         # Only learned embeddings: a run made longer later finds its own initial ones for the tasks to come.
         self._embeddings.assign(self._hypernet.task_embeddings[:learned])
         self._progress.assign(json.dumps(progress))
-        self._manager.save(checkpoint_number=learned)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._checkpoint.write(str(self._folder / f"ckpt-{learned}"))  # its index comes last, once all else is there
+        for path in self._folder.glob(f"ckpt-{learned}.*"):
+            with open(path, "rb+") as file:
+                os.fsync(file.fileno())
+        for number in checkpoint_numbers(self._folder.parent)[2:]:
+            for path in sorted(self._folder.glob(f"ckpt-{number}.*"), reverse=True):  # the index first
+                path.unlink()
 
     def restore(self) -> dict | None:
         """Set the hypernetwork to the newest checkpoint that is whole; returns its progress, None where there is none.
 
         A damaged checkpoint is named in a printed line, and the one before it is used.
         """
-        for path in reversed(self._manager.checkpoints):
+        for number in checkpoint_numbers(self._folder.parent):
+            path = str(self._folder / f"ckpt-{number}")
             try:
                 reader = tf.train.load_checkpoint(path)
                 for name in reader.get_variable_to_shape_map():

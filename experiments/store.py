@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +13,12 @@ from filelock import FileLock, Timeout
 from experiments.parameters import Experiment, ExperimentError
 
 PROJECT = Path(__file__).resolve().parents[1]
+# Everything that a run writes into its folder.
+OWN = (
+    *("experiment.yaml", "metrics.csv", "summary.json", "run.ipynb", "*.partial", "events.out.tfevents.*"),
+    *("checkpoints", "checkpoints/ckpt-*", "checkpoints/ckpt-*_temp/*"),
+    *(".ipynb_checkpoints", ".ipynb_checkpoints/run-checkpoint.ipynb"),  # where somebody has looked at the report
+)
 
 
 def run_folder(experiment: Experiment) -> Path:
@@ -22,9 +27,24 @@ def run_folder(experiment: Experiment) -> Path:
 
 
 def is_finished(experiment: Experiment) -> bool:
-    """Whether this very experiment, every parameter the same, was carried out to its end."""
+    """Whether this very experiment, every parameter the same, was carried out to its end, its report included.
+
+    The report of a run that has kept no checkpoints, as those in git, cannot be made again, and is not asked for.
+    """
     folder = run_folder(experiment)
-    return (folder / "summary.json").exists() and kept_experiment(folder) == experiment
+    whole = (folder / "run.ipynb").exists() or not checkpoint_numbers(folder)
+    return (folder / "summary.json").exists() and whole and _same(kept_experiment(folder), experiment)
+
+
+def _same(kept: Experiment | None, experiment: Experiment) -> bool:
+    """Whether two experiments of one folder are the same; where that folder lies, and its spelling, is no matter."""
+    return kept is not None and kept.model_copy(update={"logdir": experiment.logdir}) == experiment
+
+
+def checkpoint_numbers(folder: Path) -> list[int]:
+    """After how many tasks there are checkpoints in a run's folder, the newest first; by listing, whole or not."""
+    names = [path.stem.removeprefix("ckpt-") for path in (folder / "checkpoints").glob("ckpt-*.index")]
+    return sorted((int(name) for name in names if name.isdigit()), reverse=True)
 
 
 def status(experiment: Experiment) -> str:
@@ -88,17 +108,17 @@ def clash(experiment: Experiment) -> str | None:
     """
     folder = run_folder(experiment)
     if not (folder / "experiment.yaml").exists():
-        return None
+        return foreign(folder) or _remains(folder)
     kept, new = kept_experiment(folder), experiment.model_dump()
     if kept is None:
         differs = "its experiment.yaml cannot be read"
     else:
         old = kept.model_dump()
-        keys = [key for key in new if old[key] != new[key]]
+        keys = [key for key in new if old[key] != new[key] and key != "logdir"]  # which is but where the folder is
         if not keys:
             return None
         if keys == ["n_tasks_to_learn"] and old["n_tasks_to_learn"] < new["n_tasks_to_learn"]:
-            if (folder / "checkpoints").exists():
+            if checkpoint_numbers(folder):
                 return None
             differs = f"it learned {old['n_tasks_to_learn']} tasks, and its checkpoints are not there to go on from"
         else:
@@ -106,19 +126,48 @@ def clash(experiment: Experiment) -> str | None:
     return f"{shown(folder)} holds another run ({differs}); choose another run_name, or --overwrite that run"
 
 
+def _remains(folder: Path) -> str | None:
+    """The sentence that refuses a folder with remains of a run of which nobody knows which one it was."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return None
+    return f"{shown(folder)} holds remains of a run, without experiment.yaml; --overwrite removes them"
+
+
 def kept_tasks(folder: Path) -> str:
     """A clause that says how many tasks a run that stopped has learned and keeps, and in which checkpoint."""
-    numbers = [int(path.stem.removeprefix("ckpt-")) for path in (folder / "checkpoints").glob("ckpt-*.index")]
-    if not numbers:
+    if not (numbers := checkpoint_numbers(folder)):
         return "no task was finished yet"
-    kept = "1 task is" if max(numbers) == 1 else f"{max(numbers)} tasks are"
-    return f"{kept} kept, in {shown(folder / 'checkpoints')}/ckpt-{max(numbers)}"
+    kept = "1 task is" if numbers[0] == 1 else f"{numbers[0]} tasks are"
+    return f"{kept} kept, in {shown(folder / 'checkpoints')}/ckpt-{numbers[0]}"
+
+
+def foreign(folder: Path) -> str | None:
+    """The sentence that refuses a folder in which not all is a run's; None where all is, or nothing is there."""
+    if not folder.is_dir():
+        return f"{shown(folder)} is a file; choose another run_name or logdir" if folder.exists() else None
+    own = {path for pattern in OWN for path in folder.glob(pattern)}
+    others = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path not in own)
+    if not others:
+        return None
+    more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+    return (
+        f"{shown(folder)} holds what is no run's ({', '.join(others[:3])}{more}); choose another run_name or logdir, or "
+        f"move that away"
+    )
 
 
 def discard(folder: Path) -> None:
-    """Remove the run in this folder; a folder that holds no run is left as it is."""
-    if (folder / "experiment.yaml").exists():
-        shutil.rmtree(folder)
+    """Remove the run in this folder, and nothing but a run's own files.
+
+    Raises ExperimentError, and removes nothing, where there is anything else.
+    """
+    if problem := foreign(folder):
+        raise ExperimentError(problem)
+    if folder.exists():
+        # The experiment goes last: whenever this is cut off, what is left is known for what it was.
+        for path in sorted(folder.rglob("*"), key=lambda path: (path.name == "experiment.yaml", -len(path.parts))):
+            path.rmdir() if path.is_dir() else path.unlink()
+        folder.rmdir()
 
 
 def read_summary(folder: str | Path) -> dict | None:
@@ -142,7 +191,10 @@ def write_atomically(path: Path, text: str) -> None:
     """Replace a file's text in one step: a reader, or a crash, finds the old text or the new, never a part."""
     partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_text(text, encoding="utf-8")
+        with open(partial, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # on the disk before it replaces anything
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

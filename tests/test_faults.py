@@ -18,14 +18,17 @@ from experiments.build import build
 from experiments.files import load_experiments
 from experiments.parameters import ExperimentError
 from experiments.run import Run
-from experiments.store import clash, read_metrics, read_summary, run_folder
+from experiments.store import checkpoint_numbers, clash, is_finished, read_metrics, read_summary, run_folder
 from hypernet_lib.quiet import tf
 
 
 def assert_same_run(folder, reference):
     """The same metrics to the letter, and the same weights to the bit."""
     assert (folder / "metrics.csv").read_text() == (reference / "metrics.csv").read_text()
-    ours, theirs = [tf.train.load_checkpoint(str(f / "checkpoints")) for f in (folder, reference)]
+    ours, theirs = [
+        tf.train.load_checkpoint(str(f / "checkpoints" / f"ckpt-{checkpoint_numbers(f)[0]}"))
+        for f in (folder, reference)
+    ]
     for key in theirs.get_variable_to_shape_map():
         if not key.startswith(("progress", "save_counter")):  # the progress also counts seconds
             np.testing.assert_array_equal(ours.get_tensor(key), theirs.get_tensor(key))
@@ -94,15 +97,89 @@ def test_looking_at_a_run_changes_nothing(undisturbed, tmp_path):
     assert everything() == before
 
 
+def copy_of(undisturbed, folder, n=4):
+    """A copy of the undisturbed run in this folder; returns its file of experiments, of n tasks."""
+    shutil.copytree(undisturbed, folder / "tiny")
+    (experiment,) = load_experiments(write(folder, n=4))
+    (folder / "tiny" / "experiment.yaml").write_text(experiment.to_yaml())
+    return write(folder, n=n)
+
+
 def test_a_finished_run_whose_checkpoints_are_damaged_is_not_made_longer(undisturbed, tmp_path):
-    shutil.copytree(undisturbed, tmp_path / "tiny")
-    (experiment,) = load_experiments(write(tmp_path, n=4))
-    (tmp_path / "tiny" / "experiment.yaml").write_text(experiment.to_yaml())
-    (tmp_path / "tiny" / "checkpoints" / "checkpoint").unlink()
+    file = copy_of(undisturbed, tmp_path, n=5)
+    for data in (tmp_path / "tiny" / "checkpoints").glob("ckpt-*.data-*"):
+        data.write_bytes(b"")
     with pytest.raises(ExperimentError, match="checkpoints are not there to go on from"):
-        carry_out(write(tmp_path, n=5))
+        carry_out(file)
     assert read_summary(tmp_path / "tiny") == read_summary(undisturbed)
     assert read_metrics(tmp_path / "tiny").equals(read_metrics(undisturbed))
+
+
+@pytest.mark.parametrize("text", [None, "", "model_checkpoint_path: 'elsewhere'"])
+def test_checkpoints_are_found_by_listing_whatever_an_index_file_says(text, undisturbed, tmp_path, capsys):
+    file = write(tmp_path)
+    loop(file, "task", 3)
+    assert {path.name for path in (tmp_path / "tiny" / "checkpoints").glob("*.index")} == {
+        "ckpt-2.index",
+        "ckpt-3.index",
+    }
+    if text is not None:
+        (tmp_path / "tiny" / "checkpoints" / "checkpoint").write_text(text)
+    carry_out(file)
+    assert "3 of 4 tasks are learned already" in capsys.readouterr().out
+    assert_same_run(tmp_path / "tiny", undisturbed)
+
+
+def test_a_run_without_its_report_is_not_finished_and_gets_it_with_nothing_left_to_learn(undisturbed, tmp_path):
+    """As when it is killed just after summary.json appears."""
+    file = copy_of(undisturbed, tmp_path)
+    (experiment,) = load_experiments(file)
+    assert not (tmp_path / "tiny" / "run.ipynb").exists() and not is_finished(experiment)
+    assert run_experiments.main([str(file)]) == 0
+    assert "4 of 4 tasks are learned already" in (tmp_path / "tiny" / "run.ipynb").read_text()
+    assert is_finished(experiment) and read_summary(tmp_path / "tiny") == read_summary(undisturbed)
+
+
+def everything_below(folder):
+    return {str(path): path.is_file() and path.read_bytes() for path in folder.rglob("*") if ".locks" not in path.parts}
+
+
+@pytest.mark.parametrize("arguments", [[], ["--overwrite"]], ids=["to begin", "to overwrite"])
+@pytest.mark.parametrize("foreign", ["inner/tiny/experiment.yaml", "notes.txt", "checkpoints/mine.h5", ".git/config"])
+def test_a_folder_with_anything_foreign_in_it_is_refused_and_nothing_is_removed(foreign, arguments, tmp_path, capsys):
+    (tmp_path / "tiny" / foreign).parent.mkdir(parents=True)
+    (tmp_path / "tiny" / foreign).write_text("not yours")
+    before, file = everything_below(tmp_path), write(tmp_path)
+    assert run_experiments.main([str(file), *arguments]) == 2
+    assert foreign.split("/")[0] in (said := capsys.readouterr().err) and "choose another run_name or logdir" in said
+    assert everything_below(tmp_path) == {**before, str(file): file.read_bytes()}
+
+
+def test_a_run_with_something_foreign_in_it_may_go_on_but_is_not_replaced(tmp_path, capsys):
+    loop(write(tmp_path), "task", 2)
+    (tmp_path / "tiny" / "my notes.txt").write_text("why is task 1 so hard?")
+    assert run_experiments.main([str(write(tmp_path)), "--overwrite"]) == 2
+    assert "my notes.txt" in capsys.readouterr().err
+    carry_out(write(tmp_path))
+    assert read_summary(tmp_path / "tiny")["tasks"] == 4 and (tmp_path / "tiny" / "my notes.txt").exists()
+
+
+def test_checkpoints_of_a_run_that_nobody_knows_are_not_adopted(undisturbed, tmp_path, capsys):
+    file = copy_of(undisturbed, tmp_path)
+    (tmp_path / "tiny" / "experiment.yaml").unlink()
+    assert run_experiments.main([str(file), "--set", "seed=1"]) == 2
+    assert "holds remains of a run, without experiment.yaml; --overwrite removes them" in capsys.readouterr().err
+    assert read_summary(tmp_path / "tiny") == read_summary(undisturbed)
+
+
+def test_a_finished_folder_that_was_moved_is_the_same_run(undisturbed, tmp_path):
+    copy_of(undisturbed, tmp_path)
+    (tmp_path / "tiny" / "run.ipynb").write_text("{}")
+    (experiment,) = load_experiments(tmp_path / "tiny-4.yaml")
+    (tmp_path / "other disk").mkdir()
+    (tmp_path / "tiny").rename(tmp_path / "other disk" / "tiny")
+    moved = experiment.model_copy(update={"logdir": str(tmp_path / "other disk")})
+    assert is_finished(moved) and clash(moved) is None and not is_finished(experiment)
 
 
 def test_a_learner_that_has_learned_already_does_not_begin_a_run(tmp_path):

@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.tasks < 1:
         parser.error(f"argument --tasks: got {options.tasks}; expected at least 1")
     try:
-        for experiment in plan(options.files, options.only, overwrite=True, jobs=None):
+        for experiment in plan(options.files, options.only, folders=None, jobs=None):
             table = train_separately(experiment, min(options.tasks, experiment.n_tasks_to_learn))
             path = PROJECT / experiment.logdir / "separate" / f"{experiment.run_name}.csv"
             path.parent.mkdir(parents=True, exist_ok=True)
