@@ -15,15 +15,27 @@ from experiments.execution import command
 from experiments.parameters import ExperimentError
 from experiments.queue import DEFAULT_FILE, TRIES, plan
 from experiments.resources import cores_used, ram_needed
-from experiments.store import PROJECT, is_finished, run_folder, shown
+from experiments.store import PROJECT, read_summary, run_folder, shown
+
+
+def files(given):
+    """The files of `--config file=...`: one, whose name may have spaces, or several; from where the command is given."""
+    names = [given] if Path(given).exists() or (PROJECT / given).exists() else given.split()
+    return [Path(name).resolve() if Path(name).exists() else PROJECT / name for name in names]
+
 
 try:
-    planned = plan(str(config.get("file", DEFAULT_FILE)).split(), jobs=None)
+    planned = plan(files(str(config.get("file", DEFAULT_FILE))), jobs=None)
 except ExperimentError as error:
     sys.exit(f"wrong input, nothing was started:\n{error}")
+
+
+workdir: PROJECT
+
+
 experiments = {shown(run_folder(experiment)): experiment for experiment in planned}
 for folder, experiment in experiments.items():
-    if Path(folder, "summary.json").exists() and not is_finished(experiment):
+    if (summary := read_summary(folder)) and summary["tasks"] < experiment.n_tasks_to_learn:
         sys.exit(f"{folder}: finished with fewer tasks; remove its summary.json, and start again to go on from there")
 
 
@@ -44,4 +56,4 @@ rule run:
         mem_mb=lambda wildcards: ram_needed(experiments[wildcards.folder]) // 10**6,
     retries: TRIES - 1
     shell:
-        "cd {PROJECT:q} && {params.command}"
+        "{params.command}"

@@ -13,14 +13,16 @@ Exit status: 0 when every run finished, 1 when one failed, 2 for wrong input (th
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
+from pathlib import Path
 
 import pandas as pd
 
 from experiments.files import parse_value
 from experiments.parameters import ExperimentError
 from experiments.queue import DEFAULT_FILE, plan, run_all
-from experiments.store import run_folder, shown
+from experiments.store import PROJECT, run_folder, shown
 from experiments.tables import overview, runs_table
 
 
@@ -36,6 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="show how far each experiment is, start none")
     parser.add_argument("--overwrite", action="store_true", help="replace runs that are there already")
     options = parser.parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):  # a name that a terminal cannot show ends no command
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         jobs = None if options.list else options.jobs
         folders = None if options.dry_run or options.list else "replace" if options.overwrite else "go on"
@@ -88,7 +93,8 @@ def _report(outcomes: list, experiments: list) -> None:
             folder = run_folder(experiment)
             files = [name for name in ("run.ipynb", "metrics.csv", "summary.json") if (folder / name).exists()]
             print(f"{experiment.run_name}: {shown(folder)}/ has {', '.join(files)}")
-        for logdir in dict.fromkeys(shown(run_folder(e).parent) for e in finished):
+        for folder in dict.fromkeys(run_folder(experiment).parent for experiment in finished):
+            logdir = shlex.quote(shown(folder) if Path.cwd() == PROJECT else str(folder))
             print(f"TensorBoard: tensorboard --logdir {logdir}")
     failed = [(o.experiment.run_name, o.error) for o in outcomes if o.error]
     for name, error in failed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import re
 from collections.abc import Iterable
@@ -100,7 +101,7 @@ def expand(document: dict) -> list[dict]:
     expanded = {}
     for values in itertools.product(*sweep.values()):
         chosen = dict(zip(sweep, values, strict=True))
-        name = "-".join([str(fixed.get("run_name", "")), *(SHORT.get(k, k) + _shown(v) for k, v in chosen.items())])
+        name = _name(str(fixed.get("run_name", "")), chosen)
         if name in expanded:
             raise ExperimentError(f"sweep: two experiments would be called {name!r}; expected every value only once")
         # Without a name of its own the document is wrong as a whole, and is left so that the check says it.
@@ -117,7 +118,10 @@ def parse_value(text: str) -> object:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, but 1e-5 is a number, as in YAML 1.2; a key given twice and an alias are errors."""
+    """PyYAML's safe loader, but a key given twice and an alias are errors, and numbers are decimal, as in YAML 1.2.
+
+    What YAML 1.1 takes for other values (010, 1_000, 1:30, 0b1, on, dates) is text, and refused where that is wrong.
+    """
 
     def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node:
         if self.check_event(yaml.AliasEvent):  # a few of them can stand for billions of values
@@ -135,9 +139,22 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
+_PATTERNS = {
+    "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    "int": (r"[-+]?(0|[1-9][0-9]*)", "-+0123456789"),
+    "float": (
+        r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+}
+_TAG = "tag:yaml.org,2002:"
+_REPLACED = [_TAG + kind for kind in (*_PATTERNS, "timestamp")]
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _REPLACED]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _kind, (_pattern, _first) in _PATTERNS.items():
+    _Loader.add_implicit_resolver(_TAG + _kind, re.compile(f"^({_pattern})$"), list(_first))
 
 
 def _on_one_line(error: Exception) -> str:
@@ -164,15 +181,23 @@ def _shared(path: Path, documents: list) -> dict:
 def _in_their_places(problems: list[tuple[str, str]], path: Path, shared: dict, n_others: int) -> list[str]:
     """Each problem with its place; what is wrong with a shared parameter in all other documents is said once."""
     lines = [line for _, line in problems]
-    everywhere = {
-        line for line in lines if line.split(":")[0].split(".")[0] in shared and lines.count(line) == n_others
-    }
+    in_shared = {line for line in lines if line.split(":")[0].split(".")[0] in shared}
+    everywhere = {line for line in in_shared if lines.count(line) == n_others}
     said = [f"{path}, document 1: shared: {line}" for line in dict.fromkeys(lines) if line in everywhere]
     return said + [f"{place}: {line}" for place, line in problems if line not in everywhere]
 
 
+def _name(run_name: str, chosen: dict) -> str:
+    """A run's name with the values of its sweep; one that would be too long is cut, and ends in a sum of the whole."""
+    name = "-".join([run_name, *(SHORT.get(key, key) + _shown(value) for key, value in chosen.items())])
+    return name if len(name) <= 100 else f"{name[:91]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
 def _shown(value: object) -> str:
-    """A value as a part of a run's name: 0.01, 200x250x350, emnist.letters."""
+    """A value, exactly, as a part of a run's name: 0.01, 1e06, 200x250x350, emnist.letters."""
     if isinstance(value, list):
         return "x".join(map(_shown, value)) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value).replace("/", ".")
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return (short if float(short) == value else repr(value)).replace("+", "")
+    return str(value).replace("/", ".")

@@ -7,6 +7,7 @@ A default is set here. The library's signatures repeat it, for who uses them alo
 from __future__ import annotations
 
 import difflib
+import re
 from typing import Annotated, Literal
 
 import yaml
@@ -29,7 +30,7 @@ class Experiment(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     run_name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="name of the run and of its folder")
-    logdir: str = Field("outputs", min_length=1, description="folder that holds the run folders")
+    logdir: str = Field("outputs", pattern=r"^[^\x00-\x1f\x7f]+$", description="folder that holds the run folders")
     n_tasks_to_learn: int = Field(10, ge=1, le=10_000, description="tasks to learn, one after the other")
     full_testing_tasks: list[Size] = Field([], description="task counts after which all tasks so far are tested")
     batch_size: Size = Field(256, description="images in a training step")
@@ -174,8 +175,23 @@ def _explain(errors: ValidationError) -> list[str]:
         elif error["type"] == "missing" or not key:  # checks over several keys name them themselves
             value = ""
         else:
-            value = f"got {error['input']!r}; "
+            value = f"got {error['input']!r}; {_meant(error)}"
         if error["type"] == "string_pattern_mismatch":
-            message = "expected letters, digits, '.', '_' and '-' only, a letter or digit first, at most 100 of them"
+            message = {
+                "logdir": "expected the path of a folder, without control characters",
+                "run_name": "expected letters, digits, '.', '_' and '-' only, a letter or digit first, at most 100",
+            }[key]
         expected.setdefault((key and f"{key}: ", value), []).append(message[:1].lower() + message[1:])
     return [key + value + ", or ".join(messages) for (key, value), messages in expected.items()]
+
+
+def _meant(error: dict) -> str:
+    """What was meant by a text that only YAML 1.1 takes for a number or a truth value: 010 (for 8), 1_000, 0x10, on."""
+    text = error["input"].replace("_", "").lower() if isinstance(error["input"], str) else ""
+    if error["type"] == "bool_type" and text in ("yes", "on", "no", "off"):
+        return f"did you mean {'true' if text in ('yes', 'on') else 'false'}? "
+    if re.fullmatch(r"[-+]?[0-9]+", text):
+        return f"did you mean {int(text)}? "
+    if re.fullmatch(r"[-+]?0(b[01]+|x[0-9a-f]+|o[0-7]+)", text):
+        return f"did you mean {int(text, 0)}? "
+    return ""

@@ -17,13 +17,20 @@ PROJECT = Path(__file__).resolve().parents[1]
 OWN = (
     *("experiment.yaml", "metrics.csv", "summary.json", "run.ipynb", "*.partial", "events.out.tfevents.*"),
     *("checkpoints", "checkpoints/ckpt-*", "checkpoints/ckpt-*_temp/*"),
+    *(
+        "checkpoints/checkpoint",
+        "figures",
+        "figures/*.png",
+        "tensorboard",
+        "tensorboard/events.*",
+    ),  # of earlier versions
     *(".ipynb_checkpoints", ".ipynb_checkpoints/run-checkpoint.ipynb"),  # where somebody has looked at the report
 )
 
 
 def run_folder(experiment: Experiment) -> Path:
     """Where a run keeps its files: `<logdir>/<run_name>`, a relative logdir counted from the project's folder."""
-    return PROJECT / experiment.logdir / experiment.run_name
+    return PROJECT / Path(experiment.logdir).expanduser() / experiment.run_name
 
 
 def is_finished(experiment: Experiment) -> bool:
@@ -50,8 +57,8 @@ def checkpoint_numbers(folder: Path) -> list[int]:
 def status(experiment: Experiment) -> str:
     """What a look into its folder says of an experiment: finished, running, failed, interrupted and so on."""
     folder = run_folder(experiment)
-    if is_running(folder):
-        return "running"
+    if (running := is_running(folder)) or running is None:
+        return "running" if running else "unknown"
     if clash(experiment):
         return "another run is there"
     if is_finished(experiment):
@@ -61,15 +68,25 @@ def status(experiment: Experiment) -> str:
     return "interrupted" if (folder / "experiment.yaml").exists() else "not started"
 
 
-def is_running(folder: Path) -> bool:
-    """Whether a process holds the lock on the run in this folder."""
-    if not lock_file(folder).exists():
-        return False
+def is_running(folder: Path) -> bool | None:
+    """Whether a process holds the lock on the run in this folder; None where that cannot be known. Writes nothing."""
     try:
-        with FileLock(lock_file(folder), timeout=0):
+        import fcntl
+    except ImportError:  # Windows, where a lock can only be looked at by taking it
+        fcntl = None
+    try:
+        if not lock_file(folder).exists():
             return False
-    except Timeout:
+        if fcntl is None:
+            with FileLock(lock_file(folder), timeout=0):
+                return False
+        with open(lock_file(folder), "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except (Timeout, BlockingIOError):
         return True
+    except OSError:  # another user's, or a file system without locks
+        return None
 
 
 def lock(folder: Path) -> FileLock:
@@ -83,7 +100,10 @@ def lock(folder: Path) -> FileLock:
     try:
         return taken.acquire(timeout=5).lock  # an orphaned kernel notices within a second or two that it is alone
     except Timeout:
-        raise ExperimentError(f"{shown(folder)}: another process is carrying out this run") from None
+        raise ExperimentError(
+            f"{shown(folder)}: another process is carrying out this run (where there is none, its machine being gone, "
+            f"remove {shown(path)})"
+        ) from None
 
 
 def lock_file(folder: Path) -> Path:
@@ -151,8 +171,8 @@ def foreign(folder: Path) -> str | None:
         return None
     more = f" and {len(others) - 3} more" if len(others) > 3 else ""
     return (
-        f"{shown(folder)} holds what is no run's ({', '.join(others[:3])}{more}); choose another run_name or logdir, or "
-        f"move that away"
+        f"{shown(folder)} holds what is no run's ({', '.join(others[:3])}{more}); choose another run_name or logdir, "
+        f"or move that away"
     )
 
 

@@ -14,7 +14,7 @@ from experiments.build import arguments, build
 from experiments.files import load_experiments
 from experiments.parameters import Experiment, ExperimentError
 from experiments.resources import ram_needed
-from experiments.store import PROJECT
+from experiments.store import PROJECT, run_folder
 from hypernet_lib.hypernet import Hypernetwork
 from hypernet_lib.tasks import PermutedTasks
 from hypernet_lib.training import Learner
@@ -25,7 +25,12 @@ GOOD = "run_name: good\ndataset: digits\ninnernet_all_dims: [64, 10]\n"
 WRONG = {
     "a typo in a key": (GOOD + "num_chuks: 3", ["document 1 (good)", "'num_chuks'", "did you mean num_chunks"]),
     "text for a number": (GOOD + "batch_size: many", ["batch_size: got 'many'", "valid integer"]),
-    "a truth value for a number": (GOOD + "batch_size: yes", ["batch_size: got True", "valid integer"]),
+    "a truth value for a number": (GOOD + "batch_size: true", ["batch_size: got True", "valid integer"]),
+    "an octal number of YAML 1.1": (GOOD + "seed: 010", ["seed: got '010'; did you mean 10?"]),
+    "a number with underscores": (GOOD + "batch_size: 1_000", ["got '1_000'; did you mean 1000?"]),
+    "a number of base 16": (GOOD + "batch_size: 0x10", ["got '0x10'; did you mean 16?"]),
+    "a number of base 60": (GOOD + "batch_size: 1:30", ["batch_size: got '1:30'", "valid integer"]),
+    "a truth value of YAML 1.1": (GOOD + "center_pixels: off", ["got 'off'; did you mean false?"]),
     "a fraction for a count": (GOOD + "num_chunks: 2.5", ["num_chunks: got 2.5", "valid integer"]),
     "another word for rows": (GOOD + "num_chunks: row", ["num_chunks: got 'row'", "'rows'", "valid integer"]),
     "no rate for embeddings": (GOOD + "embedding_rate_factor: 0", ["embedding_rate_factor: got 0", "greater than 0"]),
@@ -163,6 +168,27 @@ def test_what_is_wrong_in_all_documents_is_said_once(tmp_path):
     with pytest.raises(ExperimentError) as refused:
         load_experiments(tmp_path / "x.yaml")
     assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("where", ["project", "elsewhere"])
+def test_a_file_is_read_from_here_or_from_the_project(where, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(PROJECT if where == "project" else tmp_path)
+    assert run_experiments.main(["params/precision.yaml", "--list"]) == 0
+    assert capsys.readouterr().out.count("permuted_mnist_30-precision") == 2
+    (tmp_path / "mine.yaml").write_text(GOOD)
+    assert run_experiments.main([str(tmp_path / "mine.yaml"), "--dry-run"]) == 0
+    assert where == "project" or run_experiments.main(["mine.yaml", "--dry-run"]) == 0
+
+
+def test_a_folder_with_a_line_break_is_refused(capsys):
+    assert run_experiments.main([str(PROJECT / "params" / "quickstart.yaml"), "--set", r'logdir="a\nb"']) == 2
+    assert r"logdir: got 'a\nb'; expected the path of a folder, without control characters" in capsys.readouterr().err
+
+
+def test_a_tilde_in_logdir_is_the_users_own_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run_folder(Experiment(run_name="x", logdir="~/runs")) == tmp_path / "runs" / "x"
+    assert run_folder(Experiment(run_name="x", logdir="runs")) == PROJECT / "runs" / "x"
 
 
 def test_1e_5_is_a_number(tmp_path):

@@ -1,6 +1,7 @@
 """Experiments through papermill, end to end, and what a run leaves in its folder."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -123,6 +124,19 @@ def test_an_experiment_that_fails_is_reported_and_the_others_still_run(file, tmp
     assert (tmp_path / "out" / "second" / "summary.json").exists()
     assert not (tmp_path / "out" / "first" / "run.ipynb").exists()
     assert (tmp_path / "out" / "first.failed.ipynb").exists()
+
+
+def test_a_terminal_that_cannot_show_a_name_ends_no_command(file, tmp_path):
+    """And TensorBoard's command is right where the run's was given, spaces and all."""
+    logdir = tmp_path / "ergebnisse mit ä"
+    command = [sys.executable, str(PROJECT / "run_experiments.py"), str(file), "--only", "second"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [*command, "--set", f"logdir={logdir}"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"TensorBoard: tensorboard --logdir '{tmp_path}/ergebnisse mit \\xe4'" in done.stdout
+    assert read_summary(logdir / "second")["tasks"] == 1
 
 
 def test_a_dry_run_prints_experiments_that_load_again_and_writes_nothing(file, tmp_path, capsys):

@@ -65,3 +65,11 @@ def test_a_thousand_experiments_are_planned_within_a_minute(tmp_path):
     printed = snakemake("-n", "--quiet", "rules", "--cores", "2", "--config", f"file={tmp_path / 'sweep.yaml'}")
     assert "1001" in printed.communicate()[0]
     assert sum(os.times()[2:4]) - start < 60
+
+
+def test_from_another_folder_and_with_a_space_in_the_files_name(tmp_path):
+    write(tmp_path, n=1).rename(tmp_path / "my file.yaml")
+    command = [sys.executable, "-m", "snakemake", "-s", str(PROJECT / "Snakefile"), "--nolock", "--cores", "1"]
+    done = subprocess.run([*command, "--config", "file=my file.yaml"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert read_summary(tmp_path / "tiny")["tasks"] == 1 and (tmp_path / "tiny" / "run.ipynb").exists()

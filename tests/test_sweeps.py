@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import subprocess
+import sys
 import time
 
 import pytest
@@ -12,7 +14,7 @@ from experiments.build import build
 from experiments.files import load_experiments
 from experiments.parameters import ExperimentError
 from experiments.run import Run
-from experiments.store import run_folder
+from experiments.store import is_running, lock, lock_file, run_folder, status
 
 SWEEP = """
 run_name: big
@@ -42,6 +44,17 @@ def test_lists_and_names_are_values_too(tmp_path):
     experiments = load(tmp_path, "  hypernet_hidden_dims: [[], [20, 30]]\n  hypernet_activation: [relu, gelu]")
     assert [e.hypernet_hidden_dims for e in experiments] == [[], [], [20, 30], [20, 30]]
     assert experiments[3].run_name == "big-hypernet_hidden_dims20x30-hypernet_activationgelu"
+
+
+def test_names_tell_values_apart_exactly_and_are_never_too_long(tmp_path):
+    near = load(tmp_path, "  learning_rate: [0.1234567, 0.1234568, 1e-5, 1.0]")
+    assert [e.run_name for e in near] == ["big-rate0.1234567", "big-rate0.1234568", "big-rate1e-05", "big-rate1"]
+    assert load(tmp_path, "  embedding_rate_factor: [1e6]")[0].run_name == "big-embedding_rate_factor1e06"
+    keys = ["embedding_rate_factor", "final_learning_rate_fraction", "chunk_embedding_init_std", "head_init_scale"]
+    long = load(tmp_path, "\n".join(f"  {key}: [0.25, 0.5]" for key in keys))
+    names = [e.run_name for e in long]
+    assert len(set(names)) == 16 and all(len(name) <= 100 and name.startswith("big-embedding_rate") for name in names)
+    assert names == [e.run_name for e in load(tmp_path, "\n".join(f"  {key}: [0.25, 0.5]" for key in keys))]
 
 
 @pytest.mark.parametrize(
@@ -81,6 +94,39 @@ def test_the_list_tells_how_far_each_experiment_is(tmp_path, capsys):
     assert all(row[-3:] == ["0", "of", "3"] for row in rows)
     run.release()
     assert run.folder.exists() and not run_folder(failed).exists()
+
+
+def test_looking_writes_nothing_and_says_what_it_cannot_know(tmp_path, monkeypatch):
+    (experiment,) = load(tmp_path, "  seed: [0]")
+    folder = run_folder(experiment)
+    assert status(experiment) == "not started" and not lock_file(folder).parent.exists()
+    taken = lock(folder)
+    assert status(experiment) == "running"
+    taken.release()
+    before = lock_file(folder).stat().st_mtime_ns
+    assert status(experiment) == "not started" and lock_file(folder).stat().st_mtime_ns == before
+
+    def refuse(*args, **kwargs):
+        raise PermissionError("another user's")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    assert is_running(folder) is None and status(experiment) == "unknown"
+
+
+def test_a_lock_that_is_held_names_the_way_out(tmp_path):
+    (experiment,) = load(tmp_path, "  seed: [0]")
+    folder = run_folder(experiment)
+    code = f"import pathlib, time; from experiments.store import lock; held = lock(pathlib.Path({str(folder)!r})); "
+    code += "print('taken', flush=True); time.sleep(60)"
+    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout.readline() == "taken\n"
+        with pytest.raises(ExperimentError, match="another process is carrying out this run .* remove .*big-s0"):
+            lock(folder)
+    finally:
+        holder.kill()
+        holder.wait()
+    lock(folder).release()
 
 
 def test_a_run_of_a_file_is_chosen_by_its_name_and_then_gets_another(tmp_path, capsys):
