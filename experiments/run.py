@@ -70,6 +70,7 @@ class Run:
         self._lock, start = lock(self.folder), time.perf_counter()
         try:
             if overwrite:
+                _check_nothing_more(learner, 0)
                 discard(self.folder)
             elif problem := clash(self.experiment):
                 raise ExperimentError(problem)
@@ -81,10 +82,7 @@ class Run:
                     f"{shown(self.folder)} is finished, and its checkpoints are not there to go on from; choose "
                     f"another run_name, or overwrite it"
                 )
-            if more := learner.learned - set(range(learned)):
-                raise ExperimentError(
-                    f"the learner has learned task {min(more)} already, and this run has not: build the learner anew"
-                )
+            _check_nothing_more(learner, learned)
         except BaseException:
             self.release()
             raise
@@ -102,7 +100,8 @@ class Run:
             (self.folder / "summary.json").unlink(missing_ok=True)  # of a run that now becomes longer
         write_atomically(self.folder / "experiment.yaml", self.experiment.to_yaml())
         if learned:
-            print(f"{learned} of {last} tasks are learned already: going on with task {learned}")
+            next_step = f"going on with task {learned}" if learned < last else "nothing is left to learn"
+            print(f"{learned} of {last} tasks are learned already: {next_step}")
             self._write_metrics()
         self._events = Events(self.folder, self.experiment)
         self._events.accuracies(self._records)
@@ -161,6 +160,14 @@ class Run:
 
     def _write_metrics(self) -> None:
         write_atomically(self.folder / "metrics.csv", self.metrics.to_csv(index=False, float_format="%.6f"))
+
+
+def _check_nothing_more(learner: Learner, learned: int) -> None:
+    """Raise ExperimentError where the learner has learned a task that the run has not."""
+    if more := learner.learned - set(range(learned)):
+        raise ExperimentError(
+            f"the learner has learned task {min(more)} already, and this run has not: build the learner anew"
+        )
 
 
 class Checkpoints:

@@ -14,18 +14,10 @@ from experiments.parameters import Experiment, ExperimentError
 
 PROJECT = Path(__file__).resolve().parents[1]
 # Everything that a run writes into its folder.
-OWN = (
-    *("experiment.yaml", "metrics.csv", "summary.json", "run.ipynb", "*.partial", "events.out.tfevents.*"),
-    *("checkpoints", "checkpoints/ckpt-*", "checkpoints/ckpt-*_temp/*"),
-    *(
-        "checkpoints/checkpoint",
-        "figures",
-        "figures/*.png",
-        "tensorboard",
-        "tensorboard/events.*",
-    ),  # of earlier versions
-    *(".ipynb_checkpoints", ".ipynb_checkpoints/run-checkpoint.ipynb"),  # where somebody has looked at the report
-)
+OWN = ["experiment.yaml", "metrics.csv", "summary.json", "run.ipynb", "*.partial", "events.out.tfevents.*"]
+OWN += ["checkpoints", "checkpoints/ckpt-*", "checkpoints/ckpt-*_temp/*"]
+OWN += ["checkpoints/checkpoint", "figures", "figures/*.png", "tensorboard", "tensorboard/events.*"]  # earlier versions
+OWN += [".ipynb_checkpoints", ".ipynb_checkpoints/run-checkpoint.ipynb"]  # where somebody has looked at the report
 
 
 def run_folder(experiment: Experiment) -> Path:

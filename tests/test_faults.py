@@ -136,7 +136,7 @@ def test_a_run_without_its_report_is_not_finished_and_gets_it_with_nothing_left_
     (experiment,) = load_experiments(file)
     assert not (tmp_path / "tiny" / "run.ipynb").exists() and not is_finished(experiment)
     assert run_experiments.main([str(file)]) == 0
-    assert "4 of 4 tasks are learned already" in (tmp_path / "tiny" / "run.ipynb").read_text()
+    assert "4 of 4 tasks are learned already: nothing is left to learn" in (tmp_path / "tiny" / "run.ipynb").read_text()
     assert is_finished(experiment) and read_summary(tmp_path / "tiny") == read_summary(undisturbed)
 
 
@@ -192,6 +192,7 @@ def test_a_learner_that_has_learned_already_does_not_begin_a_run(tmp_path):
     run.release()
     with pytest.raises(ExperimentError, match="has learned task 0 already, and this run has not: build the learner"):
         Run(experiment).resume(learner, overwrite=True)
+    assert len(read_metrics(tmp_path / "tiny")) == 1  # what was there has not been removed
 
 
 @pytest.mark.parametrize("checkpoints", [True, False], ids=["with checkpoints", "without"])
