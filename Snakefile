@@ -13,19 +13,14 @@ import sys
 
 from experiments.execution import command
 from experiments.parameters import ExperimentError
-from experiments.queue import DEFAULT_FILE, TRIES, plan
+from experiments.queue import DEFAULT_FILE, TRIES, anchored, plan
 from experiments.resources import cores_used, ram_needed
 from experiments.store import PROJECT, read_summary, run_folder, shown
 
 
-def files(given):
-    """The files of `--config file=...`: one, whose name may have spaces, or several; from where the command is given."""
-    names = [given] if Path(given).exists() or (PROJECT / given).exists() else given.split()
-    return [Path(name).resolve() if Path(name).exists() else PROJECT / name for name in names]
-
-
+given = str(config.get("file", DEFAULT_FILE))  # one file, whose name may have spaces, or several
 try:
-    planned = plan(files(str(config.get("file", DEFAULT_FILE))), jobs=None)
+    planned = plan([given] if anchored(given).exists() else given.split(), jobs=None)
 except ExperimentError as error:
     sys.exit(f"wrong input, nothing was started:\n{error}")
 

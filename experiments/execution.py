@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import logging
 import os
 import sys
@@ -18,8 +19,6 @@ import threading
 import time
 import warnings
 from pathlib import Path
-
-import yaml
 
 from experiments.files import parse_value
 from experiments.parameters import Experiment, ExperimentError
@@ -39,8 +38,8 @@ NOTEBOOK = PROJECT / "notebooks" / "run.ipynb"
 
 def command(experiment: Experiment, cores: int) -> list[str]:
     """The command line that carries out an experiment on so many cores; it is run in the project's folder."""
-    parameters = yaml.safe_dump(experiment.model_dump(), sort_keys=False, default_flow_style=True, width=float("inf"))
-    return [sys.executable, "-m", "experiments.execution", str(NOTEBOOK), parameters.strip(), "--cores", str(cores)]
+    parameters = json.dumps(experiment.model_dump(), ensure_ascii=False)  # which is YAML, and quotes a name like 1e5
+    return [sys.executable, "-m", "experiments.execution", str(NOTEBOOK), parameters, "--cores", str(cores)]
 
 
 def execute(notebook: Path, experiment: Experiment, overwrite: bool = False) -> str | None:

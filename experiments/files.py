@@ -58,8 +58,8 @@ def load_experiments(
             common = {k: v for k, v in shared.items() if not isinstance(swept, dict) or k not in swept}
             plain = expand({**common, **document})
             chosen = [not only or one.get("run_name") in only for one in plain]
-            laid_over = settings if settings and any(chosen) else {}
-            for expanded, is_chosen in zip(expand({**common, **document, **laid_over}), chosen, strict=True):
+            laid_over = expand({**common, **document, **settings}) if settings and any(chosen) else plain
+            for expanded, is_chosen in zip(laid_over, chosen, strict=True):
                 experiment = Experiment.from_mapping(expanded)
                 if is_chosen:
                     experiments.append(experiment)

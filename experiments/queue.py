@@ -61,7 +61,7 @@ def plan(
     if unknown:
         raise ExperimentError("\n".join(unknown))
     files, names, experiments, origin, problems = list(files), [], [], {}, []
-    for file in map(_anchored, files):
+    for file in map(anchored, files):
         try:
             names += [experiment.run_name for experiment in load_experiments(file)] if only else []
             loaded = load_experiments(file, settings, only)
@@ -86,7 +86,7 @@ def plan(
     return experiments
 
 
-def _anchored(file: str | Path) -> Path:
+def anchored(file: str | Path) -> Path:
     """A file of experiments, from where the command is given or, where it is not there, from the project's folder."""
     path = Path(file).expanduser()
     return PROJECT / path if not path.exists() and (PROJECT / path).exists() else path

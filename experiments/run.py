@@ -77,7 +77,7 @@ class Run:
             self._checkpoints = Checkpoints(self.folder / "checkpoints", learner.hypernet)
             progress = self._checkpoints.restore() or {"learned": 0, "seconds": 0.0, "records": [], "losses": []}
             learned, last = progress["learned"], self.experiment.n_tasks_to_learn
-            if self.summary and learned < self.summary["tasks"]:
+            if (finished := self.summary) and learned < finished["tasks"]:
                 raise ExperimentError(
                     f"{shown(self.folder)} is finished, and its checkpoints are not there to go on from; choose "
                     f"another run_name, or overwrite it"
@@ -139,7 +139,8 @@ class Run:
         What a run measured that was finished before stays as it is.
         """
         n_tasks = self.experiment.n_tasks_to_learn
-        summary = self.summary or {
+        finished = self.summary
+        summary = finished or {
             "run_name": self.experiment.run_name,
             "tasks": n_tasks,
             **{name: round(value, 6) for name, value in AccuracyMatrix(self.metrics).summary().items()},
@@ -149,7 +150,7 @@ class Run:
             "machine": machine(),
         }
         self._events.results(summary)
-        if not self.summary:
+        if finished is None:
             write_atomically(self.folder / "summary.json", json.dumps(summary, indent=2) + "\n")
         self.release()
         return summary

@@ -32,12 +32,14 @@ def is_finished(experiment: Experiment) -> bool:
     """
     folder = run_folder(experiment)
     whole = (folder / "run.ipynb").exists() or not checkpoint_numbers(folder)
-    return (folder / "summary.json").exists() and whole and _same(kept_experiment(folder), experiment)
+    kept = kept_experiment(folder)
+    return (folder / "summary.json").exists() and whole and kept is not None and not _differences(kept, experiment)
 
 
-def _same(kept: Experiment | None, experiment: Experiment) -> bool:
-    """Whether two experiments of one folder are the same; where that folder lies, and its spelling, is no matter."""
-    return kept is not None and kept.model_copy(update={"logdir": experiment.logdir}) == experiment
+def _differences(kept: Experiment, experiment: Experiment) -> list[str]:
+    """The parameters in which two experiments of one folder differ; where that folder lies is no matter."""
+    old, new = kept.model_dump(exclude={"logdir"}), experiment.model_dump(exclude={"logdir"})
+    return [key for key in new if old[key] != new[key]]
 
 
 def checkpoint_numbers(folder: Path) -> list[int]:
@@ -121,20 +123,19 @@ def clash(experiment: Experiment) -> str | None:
     folder = run_folder(experiment)
     if not (folder / "experiment.yaml").exists():
         return foreign(folder) or _remains(folder)
-    kept, new = kept_experiment(folder), experiment.model_dump()
+    kept = kept_experiment(folder)
     if kept is None:
         differs = "its experiment.yaml cannot be read"
     else:
-        old = kept.model_dump()
-        keys = [key for key in new if old[key] != new[key] and key != "logdir"]  # which is but where the folder is
+        keys = _differences(kept, experiment)
         if not keys:
             return None
-        if keys == ["n_tasks_to_learn"] and old["n_tasks_to_learn"] < new["n_tasks_to_learn"]:
+        if keys == ["n_tasks_to_learn"] and kept.n_tasks_to_learn < experiment.n_tasks_to_learn:
             if checkpoint_numbers(folder):
                 return None
-            differs = f"it learned {old['n_tasks_to_learn']} tasks, and its checkpoints are not there to go on from"
+            differs = f"it learned {kept.n_tasks_to_learn} tasks, and its checkpoints are not there to go on from"
         else:
-            differs = ", ".join(f"{key} was {old[key]}, is {new[key]}" for key in keys)
+            differs = ", ".join(f"{key} was {getattr(kept, key)}, is {getattr(experiment, key)}" for key in keys)
     return f"{shown(folder)} holds another run ({differs}); choose another run_name, or --overwrite that run"
 
 

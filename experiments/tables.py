@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -154,26 +153,27 @@ def _parameters() -> str:
 def _ten_tasks() -> str:
     ends = ("", "_original_settings", "_small", "_no_memory")
     table = runs_table(f"outputs/permuted_mnist_10{end}" for end in ends)
-    rows = [[f"`{run}`", *_decimals(row, "ACC", "min", "forgetting", compression=2)] for run, row in table.iterrows()]
-    return _markdown(["run", "ACC", "min", "forgetting", "compression"], rows)
+    accuracies = ["ACC", "min", "forgetting"]
+    rows = [[f"`{run}`", *_four(row, accuracies), f"{row['compression']:.2f}"] for run, row in table.iterrows()]
+    return _markdown(["run", *accuracies, "compression"], rows)
 
 
 def _hundred_tasks() -> str:
     rows = []
     for (experiment, whose), row in hundred_tasks().iterrows():
         spread = "" if pd.isna(row["+-"]) else f" ± {row['+-']:.4f}"
-        *before, at_100 = _decimals(row, *TESTED)
+        *before, at_100 = _four(row, TESTED)
         rows.append([experiment, whose, f"{row['runs']:.0f}", *before, at_100 + spread, f"{row['worst']:.4f}"])
     return _markdown(["experiment", "whose", "runs", *map(str, TESTED), "worst at 100"], rows)
 
 
 def _size_of_one() -> str:
-    rows = []
+    rows, accuracies = [], ["ACC", "min", "forgetting"]
     for run, row in runs_table(f"outputs/{name}" for name in SEPARATE).iterrows():
         target = "-".join(map(str, json.loads(row["innernet_all_dims"])))
-        compression, *accuracies = _decimals(row, compression=2), *_decimals(row, "ACC", "min", "forgetting")
-        rows.append([f"`{run}`", target, *compression, *accuracies, f"{separate(SEPARATE[run]).max():.4f}"])
-    return _markdown(["run", "target network", "compression", "ACC", "min", "forgetting", "separate"], rows)
+        alone = f"{separate(SEPARATE[run]).max():.4f}"
+        rows.append([f"`{run}`", target, f"{row['compression']:.2f}", *_four(row, accuracies), alone])
+    return _markdown(["run", "target network", "compression", *accuracies, "separate"], rows)
 
 
 def _step_cost() -> str:
@@ -202,9 +202,9 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
-def _decimals(row: pd.Series, *four: object, **others: int) -> list[str]:
-    """Values of a row as text, those named with four decimals, then those with a number of their own."""
-    return [f"{row[name]:.{n}f}" for name, n in chain(((name, 4) for name in four), others.items())]
+def _four(row: pd.Series, names: list) -> list[str]:
+    """Values of a row as text, with four decimals."""
+    return [f"{row[name]:.4f}" for name in names]
 
 
 def _markdown(header: list[str], rows: list[list[str]]) -> str:

@@ -15,30 +15,17 @@ from experiments.build import build
 from experiments.files import load_experiments
 
 
-def die_before(owner, name, count):
-    """Replace a function by one that kills the process when it is called for the count-th time."""
+def die_before(owner, name, count, counts=lambda *args: True):
+    """Replace a function by one that kills the process at the count-th of the calls that count."""
     function, calls = getattr(owner, name), []
 
     def wrapped(*args, **kwargs):
-        calls.append(None)
+        calls.extend([None] * counts(*args))
         if len(calls) == count:
             os.kill(os.getpid(), signal.SIGKILL)
         return function(*args, **kwargs)
 
     setattr(owner, name, wrapped)
-
-
-def die_before_writing(file, count):
-    """Kill the process right before a file of that name is written for the count-th time."""
-    write, calls = runs.write_atomically, []
-
-    def wrapped(path, text):
-        calls.extend([None] * (path.name == file))
-        if len(calls) == count:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return write(path, text)
-
-    runs.write_atomically = wrapped
 
 
 def main(file, accident="", number="0"):
@@ -47,7 +34,7 @@ def main(file, accident="", number="0"):
     if accident == "checkpoint":
         die_before(runs.Checkpoints, "save", int(number))
     if accident == "metrics":
-        die_before_writing("metrics.csv", int(number))
+        die_before(runs, "write_atomically", int(number), lambda path, text: path.name == "metrics.csv")
     if accident == "events":
         die_before(runs.Events, "accuracies", int(number))
     if accident == "size":

@@ -83,10 +83,16 @@ def test_a_truncated_checkpoint_is_named_and_the_one_before_it_is_used(undisturb
     assert_same_run(tmp_path / "tiny", undisturbed)
 
 
+def copy_of(undisturbed, folder, n=4):
+    """A copy of the undisturbed run in this folder; returns its file of experiments, of n tasks."""
+    shutil.copytree(undisturbed, folder / "tiny")
+    (experiment,) = load_experiments(write(folder, n=4))
+    (folder / "tiny" / "experiment.yaml").write_text(experiment.to_yaml())
+    return write(folder, n=n)
+
+
 def test_looking_at_a_run_changes_nothing(undisturbed, tmp_path):
-    shutil.copytree(undisturbed, tmp_path / "tiny")
-    (experiment,) = load_experiments(write(tmp_path, n=4))
-    (tmp_path / "tiny" / "experiment.yaml").write_text(experiment.to_yaml())
+    (experiment,) = load_experiments(copy_of(undisturbed, tmp_path))
 
     def everything():
         return {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
@@ -95,14 +101,6 @@ def test_looking_at_a_run_changes_nothing(undisturbed, tmp_path):
     run = Run(experiment)
     assert run.summary["tasks"] == 4 and len(run.metrics) == len(read_metrics(undisturbed))
     assert everything() == before
-
-
-def copy_of(undisturbed, folder, n=4):
-    """A copy of the undisturbed run in this folder; returns its file of experiments, of n tasks."""
-    shutil.copytree(undisturbed, folder / "tiny")
-    (experiment,) = load_experiments(write(folder, n=4))
-    (folder / "tiny" / "experiment.yaml").write_text(experiment.to_yaml())
-    return write(folder, n=n)
 
 
 def test_a_finished_run_whose_checkpoints_are_damaged_is_not_made_longer(undisturbed, tmp_path):
@@ -198,13 +196,11 @@ def test_a_learner_that_has_learned_already_does_not_begin_a_run(tmp_path):
 @pytest.mark.parametrize("checkpoints", [True, False], ids=["with checkpoints", "without"])
 def test_a_finished_run_that_is_resumed_is_what_it_was(undisturbed, tmp_path, checkpoints):
     """With its checkpoints nothing is left to learn; without them it is refused, and not learned again."""
-    shutil.copytree(undisturbed, tmp_path / "tiny")
-    (experiment,) = load_experiments(write(tmp_path, n=4))
-    (tmp_path / "tiny" / "experiment.yaml").write_text(experiment.to_yaml())
+    file = copy_of(undisturbed, tmp_path)
     if not checkpoints:
         shutil.rmtree(tmp_path / "tiny" / "checkpoints")
     with contextlib.nullcontext() if checkpoints else pytest.raises(ExperimentError, match="checkpoints are not there"):
-        carry_out(write(tmp_path, n=4))
+        carry_out(file)
     assert read_summary(tmp_path / "tiny") == read_summary(undisturbed)
     assert read_metrics(tmp_path / "tiny").equals(read_metrics(undisturbed))
 

@@ -15,7 +15,7 @@ from conftest import needs_mnist
 
 import run_experiments
 from experiments import execution
-from experiments.files import load_experiments
+from experiments.files import load_experiments, parse_value
 from experiments.parameters import Experiment
 from experiments.store import PROJECT, read_metrics, read_summary
 from experiments.tables import runs_in
@@ -137,6 +137,12 @@ def test_a_terminal_that_cannot_show_a_name_ends_no_command(file, tmp_path):
     assert done.returncode == 0, done.stderr
     assert f"TensorBoard: tensorboard --logdir '{tmp_path}/ergebnisse mit \\xe4'" in done.stdout
     assert read_summary(logdir / "second")["tasks"] == 1
+
+
+def test_the_command_line_of_an_experiment_says_all_of_it_whatever_its_name_looks_like():
+    experiment = Experiment(run_name="1e5", logdir="ä {seed}: on", l2_regularization=1e-7, hypernet_hidden_dims=[])
+    *_, parameters, _, cores = execution.command(experiment, cores=2)
+    assert Experiment.from_mapping(parse_value(parameters)) == experiment and cores == "2"
 
 
 def test_a_dry_run_prints_experiments_that_load_again_and_writes_nothing(file, tmp_path, capsys):

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from experiments.build import build
 from experiments.parameters import Experiment, ExperimentError
 from experiments.queue import plan
-from experiments.store import PROJECT, shown, write_atomically
+from experiments.store import run_folder, shown, write_atomically
 from hypernet_lib.hypernet import glorot
 from hypernet_lib.quiet import tf
 from hypernet_lib.sizes import count_weights
@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         for experiment in plan(options.files, options.only, folders=None, jobs=None):
             table = train_separately(experiment, min(options.tasks, experiment.n_tasks_to_learn))
-            path = PROJECT / experiment.logdir / "separate" / f"{experiment.run_name}.csv"
+            path = run_folder(experiment).with_name("separate") / f"{experiment.run_name}.csv"
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, table.to_csv(index=False, float_format="%.6f"))
             print(f"{experiment.run_name}: mean accuracy {table['accuracy'].mean():.4f}, written to {shown(path)}")
