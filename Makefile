@@ -1,4 +1,5 @@
-# make run: the quickstart.  make test: every test.  Both set up .venv first, from requirements.lock, where it is not there.
+# make run: the quickstart.  make test: every test.  Both set up .venv first, from requirements.lock, where it is not there,
+# and anew where it is another folder's (this one was copied or moved) or its Python is gone.
 
 # The first Python of a right version; name another with `make PYTHON=/path/to/python run`.
 SUPPORTED = import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
@@ -7,6 +8,11 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 p
 
 .PHONY: run test notebooks report book lock clean
 
+OURS := $(shell test "$$(cat .venv/ready 2>/dev/null)" = "$$(pwd -P)" && .venv/bin/python -c "" 2>/dev/null && echo yes)
+ifneq ($(OURS),yes)
+.PHONY: .venv/ready
+endif
+
 run: .venv/ready
 	.venv/bin/python run_experiments.py params/quickstart.yaml --overwrite
 
@@ -14,7 +20,7 @@ test: .venv/ready
 	.venv/bin/python -m pytest -q -rs
 
 # Execute the notebooks again, in place, as they are committed. The exercises are handed out unsolved: they would fail.
-EXECUTE = .venv/bin/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False
+EXECUTE = .venv/bin/python -m experiments.environment .venv/bin/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False
 TO_EXECUTE = $(filter-out notebooks/07_exercises.ipynb,$(wildcard notebooks/*.ipynb))
 notebooks: .venv/ready
 	$(EXECUTE) $(TO_EXECUTE)
@@ -49,10 +55,10 @@ clean:
 	@test -n "$(PYTHON)" && "$(PYTHON)" -c "$(SUPPORTED)" 2>/dev/null || { echo "This project needs Python 3.10, 3.11, 3.12 or 3.13, and '$(or $(PYTHON),python3)' is none of them. Install one, or name it: make PYTHON=/path/to/python $(or $(MAKECMDGOALS),run)" >&2; exit 1; }
 	@"$(PYTHON)" -c "import ensurepip, venv" 2>/dev/null || { echo "$(PYTHON) has no venv module. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@echo "Setting up .venv with $$("$(PYTHON)" --version): a few minutes, once"
-	"$(PYTHON)" -m venv .venv
+	"$(PYTHON)" -m venv $(if $(OURS),,--clear) .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@touch .venv/ready
+	@pwd -P > .venv/ready
 
 .venv/book: .venv/ready requirements-book.lock
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-book.lock

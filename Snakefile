@@ -8,9 +8,11 @@ failed, was cancelled or is tried again finds its checkpoints where it left them
 outputs. profiles/default/ is read too.
 """
 
+import os
 import shlex
 import sys
 
+from experiments.environment import absolute_paths
 from experiments.execution import command
 from experiments.parameters import ExperimentError
 from experiments.queue import DEFAULT_FILE, TRIES, anchored, plan
@@ -18,6 +20,7 @@ from experiments.resources import cores_used, ram_needed
 from experiments.store import PROJECT, read_summary, run_folder, shown
 
 
+os.environ.update(absolute_paths())  # jobs are in the project's folder
 given = str(config.get("file", DEFAULT_FILE))  # one file, whose name may have spaces, or several
 try:
     planned = plan([given] if anchored(given).exists() else given.split(), jobs=None)

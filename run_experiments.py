@@ -13,12 +13,14 @@ Exit status: 0 when every run finished, 1 when one failed, 2 for wrong input (th
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from pathlib import Path
 
 import pandas as pd
 
+from experiments.environment import absolute_paths, check_project
 from experiments.files import parse_value
 from experiments.parameters import ExperimentError
 from experiments.queue import DEFAULT_FILE, plan, run_all
@@ -41,7 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # a name that a terminal cannot show ends no command
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    os.environ.update(absolute_paths())  # the runs' processes are in another folder
     try:
+        check_project(Path(__file__).resolve())
         jobs = None if options.list else options.jobs
         folders = None if options.dry_run or options.list else "replace" if options.overwrite else "go on"
         experiments = plan(options.files, options.only, _settings(options.set), folders, jobs)

@@ -8,6 +8,7 @@ Where to change what:
     build        an experiment's tasks, target network and learner
     run          an experiment being carried out: metrics and checkpoints as they come, its summary at the end
     events       what TensorBoard shows of it
+    environment  what a kernel starts with: this project's code, none of the user's own settings
     execution    the one command line that carries out an experiment: papermill with notebooks/run.ipynb
     queue        many experiments: planned, side by side, tried once more, shown as they go
     resources    RAM and cores: how much an experiment needs, and its share

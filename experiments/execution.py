@@ -4,7 +4,8 @@
 
 papermill executes the notebook with those parameters, in a kernel of its own. The run's folder gets `run.ipynb` when it
 is done; a notebook that failed is kept beside the folder. What went wrong is said on stderr, in a line or a few, and
-the exit status is 1 then. The command and its kernel end when the process that started them ends.
+the exit status is 1 then. The command and its kernel end when the process that started them ends. The kernel is this
+very Python, with this project's code and without the user's own settings (`environment`).
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import sys
+import tempfile
 import threading
 import time
 import warnings
 from pathlib import Path
 
+from experiments.environment import check_project, kernel_environment
 from experiments.files import parse_value
 from experiments.parameters import Experiment, ExperimentError
 from experiments.resources import limited_to
@@ -103,10 +107,11 @@ def _keep(executed: Path, final: Path) -> None:
     write_atomically(final, nbformat.writes(notebook) + "\n")
 
 
-def _end_with(parent: int) -> None:
+def _end_with(parent: int, folder: str) -> None:
     """End this process as soon as its parent has ended; its kernel does the same with this process."""
     while os.getppid() == parent:
         time.sleep(0.5)
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 
@@ -118,7 +123,13 @@ def main() -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace the run if it is there already")
     parser.add_argument("--parent", type=int, default=os.getppid(), metavar="PID", help="whose end ends this, too")
     options = parser.parse_args()
-    threading.Thread(target=_end_with, args=[options.parent], daemon=True).start()
+    with tempfile.TemporaryDirectory(prefix="kernel-", ignore_cleanup_errors=True) as folder:
+        threading.Thread(target=_end_with, args=[options.parent, folder], daemon=True).start()
+        return _carry_out(options, Path(folder))
+
+
+def _carry_out(options: argparse.Namespace, folder: Path) -> int:
+    """What the command line asks for; returns the exit status. `folder` is for the kernel's environment."""
     # The kernel has the stderr of this process: whatever is written there by others must not be taken for its words.
     words = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="backslashreplace")
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -127,6 +138,8 @@ def main() -> int:
     warnings.simplefilter("ignore")
     os.environ.update(limited_to(options.cores))
     try:
+        check_project(options.notebook.resolve())
+        os.environ.update(kernel_environment(folder))
         experiment = Experiment.from_mapping(parse_value(options.parameters))
         error = execute(options.notebook.resolve(), experiment, options.overwrite)
     except ExperimentError as wrong:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from experiments.environment import check_project
 from experiments.events import Events
 from experiments.parameters import Experiment, ExperimentError
 from experiments.store import (
@@ -65,8 +66,10 @@ class Run:
 
         Returns how many tasks are learned, 0 for a new run. Raises ExperimentError where another process carries out
         this run, where another run has taken the folder, where a finished run's checkpoints are not there, or where the
-        learner has learned other tasks already; then nothing in the folder is changed.
+        learner has learned other tasks already; then nothing in the folder is changed. So it is where the notebook lies
+        in another copy of the project than the code.
         """
+        check_project(Path.cwd())
         self._lock, start = lock(self.folder), time.perf_counter()
         try:
             if overwrite:

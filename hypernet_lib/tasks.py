@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import io
+import os
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -125,9 +126,12 @@ def describe_dataset(name: str) -> tuple[int, int, int]:
         near = difflib.get_close_matches(name, names, n=1)
         raise DataError(f"no such data set{f'; did you mean {near[0]}?' if near else ''}")
     try:
-        features = tfds.builder(name).info.features
-        height, width, channels = features["image"].shape
-        classes = features["label"].num_classes
+        info = tfds.builder(name).info
+        height, width, channels = info.features["image"].shape
+        classes = info.features["label"].num_classes
+        _check_splits(info)
+    except DataError:
+        raise
     except Exception as error:  # a builder may raise anything; whatever it is, the set is of no use here
         raise DataError(f"not a set of labelled images ({_first_line(error)})") from None
     if channels != 1 or None in (height, width, classes):
@@ -156,9 +160,12 @@ def _load_with_tfds(name: str):
         builder = tfds.builder(name)
         with contextlib.redirect_stdout(io.StringIO()):  # it prints folders of this machine into the notebook
             builder.download_and_prepare()
+        _check_splits(builder.info)
         data = [builder.as_dataset(split=split, batch_size=-1) for split in ("train", "test")]
         return [(tfds.as_numpy(split["image"]), tfds.as_numpy(split["label"])) for split in data]
-    except Exception as error:  # network, disk, checksum, missing split: all end here
+    except DataError:
+        raise
+    except Exception as error:  # network, disk, checksum: all end here
         raise DataError(
             f"{name} could not be prepared. Tried: reading it from {tfds.core.constants.DATA_DIR}, then downloading it "
             f"there with tensorflow-datasets ({type(error).__name__}: {_first_line(error)}). Two ways out: start again "
@@ -167,8 +174,20 @@ def _load_with_tfds(name: str):
         ) from error
 
 
+def _check_splits(info) -> None:
+    """Raise DataError for a TFDS data set that is known not to have images to train on and others to test on."""
+    if missing := [split for split in ("train", "test") if info.splits and split not in info.splits]:
+        raise DataError(f"{info.name} has no split {' and no '.join(missing)}, only {', '.join(sorted(info.splits))}")
+
+
 def _tfds():
-    """tensorflow-datasets, imported only where it is needed: it takes seconds, and brings TensorFlow along."""
+    """tensorflow-datasets, imported only where it is needed: it takes seconds, and brings TensorFlow along.
+
+    Raises DataError where it would look for its data in another folder with every process.
+    """
+    folder = os.environ.get("TFDS_DATA_DIR", "")
+    if folder and "://" not in folder and not os.path.isabs(folder):
+        raise DataError(f"TFDS_DATA_DIR={folder} is counted from wherever a process is; expected an absolute path")
     from hypernet_lib.quiet import tf  # noqa: F401, I001  (first, so that TensorFlow is imported quietly)
     import tensorflow_datasets as tfds
 

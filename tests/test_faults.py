@@ -11,9 +11,9 @@ import time
 
 import numpy as np
 import pytest
-from conftest import CLI, HEED, TINY, carry_out, loop, write
 
 import run_experiments
+from conftest import CLI, HEED, TINY, carry_out, loop, write
 from experiments.build import build
 from experiments.files import load_experiments
 from experiments.parameters import ExperimentError

@@ -7,9 +7,9 @@ import time
 
 import psutil
 import pytest
-from conftest import CLI, HEED, TINY, carry_out, write
 
 import run_experiments
+from conftest import CLI, HEED, TINY, carry_out, write
 from experiments import resources
 from experiments.files import load_experiments
 from experiments.queue import Job, Live

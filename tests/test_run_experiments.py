@@ -11,9 +11,9 @@ import pandas as pd
 import papermill
 import pytest
 import yaml
-from conftest import needs_mnist
 
 import run_experiments
+from conftest import needs_mnist
 from experiments import execution
 from experiments.files import load_experiments, parse_value
 from experiments.parameters import Experiment

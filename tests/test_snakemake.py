@@ -7,10 +7,10 @@ import time
 from importlib.util import find_spec
 
 import pytest
-from conftest import TINY, carry_out, write
 from test_sweeps import SWEEP
 from trials.slurm import kernels
 
+from conftest import TINY, carry_out, write
 from experiments.store import PROJECT, read_summary
 
 pytestmark = pytest.mark.skipif(

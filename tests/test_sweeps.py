@@ -7,9 +7,9 @@ import sys
 import time
 
 import pytest
-from conftest import TINY, carry_out
 
 import run_experiments
+from conftest import TINY, carry_out
 from experiments.build import build
 from experiments.files import load_experiments
 from experiments.parameters import ExperimentError

@@ -8,9 +8,10 @@ import sys
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from conftest import needs_mnist
 
+from conftest import needs_mnist
 from hypernet_lib.hypernet import Hypernetwork
+from hypernet_lib.quiet import tf
 from hypernet_lib.targets import MLP
 from hypernet_lib.tasks import KNOWN_DATASETS, DataError, PermutedTasks, TaskData, check, describe_dataset
 from hypernet_lib.training import Learner
@@ -139,6 +140,27 @@ def test_a_failing_download_says_what_was_tried_and_the_two_ways_out(tmp_path, m
     message = str(caught.value)
     assert str(tmp_path) in message and "ConnectionError: no route to host" in message
     assert "start again with a network" in message and "TFDS_DATA_DIR" in message and "digits" in message
+
+
+def test_a_data_set_without_test_images_is_named_as_what_it_is(tmp_path, monkeypatch):
+    features = tfds.features.FeaturesDict(
+        {"image": tfds.features.Image(shape=(4, 4, 1)), "label": tfds.features.ClassLabel(num_classes=2)}
+    )
+    images = tf.data.Dataset.from_tensor_slices({"image": tf.zeros([3, 4, 4, 1], tf.uint8), "label": [0, 1, 0]})
+    folder = tmp_path / "only" / "1.0.0"
+    prepared = tfds.dataset_builders.store_as_tfds_dataset(
+        name="only", version="1.0.0", data_dir=folder.parents[1], features=features, split_datasets={"train": images}
+    )
+    monkeypatch.setattr(tfds, "builder", lambda name: prepared)
+    for ask in (describe_dataset, PermutedTasks):
+        with pytest.raises(DataError, match="^only has no split test, only train$"):
+            ask("quickdraw_bitmap" if ask is describe_dataset else "kmnist")
+
+
+def test_data_that_each_process_would_look_for_elsewhere_are_refused_at_once(monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", "tensorflow_datasets")
+    with pytest.raises(DataError, match="TFDS_DATA_DIR=tensorflow_datasets.*expected an absolute path"):
+        PermutedTasks("mnist")
 
 
 @needs_mnist

@@ -8,6 +8,7 @@ Nothing is shared, so nothing is forgotten, and every task costs the weights of 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 import numpy as np
@@ -15,6 +16,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from experiments.build import build
+from experiments.environment import absolute_paths
 from experiments.parameters import Experiment, ExperimentError
 from experiments.queue import plan
 from experiments.store import run_folder, shown, write_atomically
@@ -72,6 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.tasks < 1:
         parser.error(f"argument --tasks: got {options.tasks}; expected at least 1")
+    os.environ.update(absolute_paths())
     try:
         for experiment in plan(options.files, options.only, folders=None, jobs=None):
             table = train_separately(experiment, min(options.tasks, experiment.n_tasks_to_learn))
