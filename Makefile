@@ -33,8 +33,9 @@ report: .venv/ready
 # The course as static pages in docs/_build/html, from the README and the notebooks as committed; links are checked.
 book: .venv/book
 	rm -rf docs/_build
-	mkdir -p docs/_build/source
+	mkdir -p docs/_build/source/docs
 	cp -R README.md docs/index.md notebooks docs/_build/source
+	cp docs/faults.md docs/_build/source/docs
 	.venv/bin/python -m sphinx -W --keep-going -q -c docs docs/_build/source docs/_build/html
 	.venv/bin/python docs/check.py
 

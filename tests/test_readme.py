@@ -1,4 +1,4 @@
-"""What the README says is true: its Python runs, its parameters are the real ones, its links lead somewhere."""
+"""What README and docs/ say is true: Python there runs, parameters are the real ones, links lead somewhere."""
 
 import re
 
@@ -10,6 +10,7 @@ from experiments.store import PROJECT, read_summary
 from experiments.tables import TABLES, runs_table, separate
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
+FAULTS = (PROJECT / "docs" / "faults.md").read_text(encoding="utf-8")
 
 
 def test_the_ten_lines_of_python_learn_three_tasks_and_keep_them(capsys):
@@ -34,9 +35,15 @@ def test_links_within_the_project_lead_to_files(link):
     assert (PROJECT / link).exists()
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(test_\w+)`", README))))
-def test_tests_that_the_readme_names_are_there(name):
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(test_\w+)`", README + FAULTS))))
+def test_tests_that_the_readme_and_the_page_on_faults_name_are_there(name):
     assert any(f"def {name}(" in file.read_text(encoding="utf-8") for file in (PROJECT / "tests").glob("test_*.py"))
+
+
+def test_every_row_of_the_page_on_faults_names_a_test():
+    rows = [line for line in FAULTS.splitlines() if line.startswith("|") and not line.startswith(("|---", "| what"))]
+    assert len(rows) > 30
+    assert not [row for row in rows if "`test_" not in row.split("|")[-2]]
 
 
 def test_its_tables_are_the_ones_that_make_report_makes():

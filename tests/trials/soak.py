@@ -1,15 +1,19 @@
 """An experiment file over and over, killed at random moments: every run must end complete and the same.
 
     python tests/trials/soak.py [--file params/quickstart.yaml] [--only NAME] [--rounds 20] [--kills 3] [--within 20]
+    python tests/trials/soak.py --at-the-end         killed while the last files are written, one after the other
 
 In every round the command is started `--kills` times, and each time something of it is killed at a random moment, if
 it is not done before: the command alone, the papermill of its run alone, the kernel alone, all of them, or the
-command by Ctrl-C. Then it is started until it
-says that all is done, and every metrics.csv is compared with that of an undisturbed run.
+command by Ctrl-C. With --at-the-end all of them are killed just after the last accuracies of the next run that is not
+whole are in metrics.csv, or in TensorBoard's file, or after its summary.json has appeared, or its report; so every
+round has a kill for each run, its moment going round. Then the command is started until it says that all is done, and
+every metrics.csv and what TensorBoard reads are compared with those of an undisturbed run. No file may be half written.
 """
 
 import argparse
 import contextlib
+import json
 import random
 import signal
 import subprocess
@@ -20,6 +24,8 @@ from collections import Counter
 from pathlib import Path
 
 import psutil
+
+from experiments.files import load_experiments
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -50,8 +56,53 @@ def disturb(process, what):
             victim.kill()
 
 
-def metrics(logdir):
-    return {path.parent.name: path.read_bytes() for path in Path(logdir).glob("*/metrics.csv")}
+MOMENTS = ["metrics.csv", "events", "summary.json", "run.ipynb"]
+
+
+def has_come(logdir, moment, n_tasks, size):
+    """Whether a run's last metrics, events, summary or report are there that were not before, so many of them."""
+    if moment == "metrics.csv":
+        whole = [
+            path for path in Path(logdir).glob("*/metrics.csv") if f"\n{n_tasks},{n_tasks - 1}," in path.read_text()
+        ]
+        return len(whole) > size
+    if moment == "events":  # the results are written there last
+        return sum(b"seconds" in path.read_bytes()[-100:] for path in Path(logdir).glob("*/events.*")) > size
+    return len(list(Path(logdir).glob(f"*/{moment}"))) > size
+
+
+def kill_at(process, logdir, moment, n_tasks, size):
+    """Kill everything at that moment; False where the command came to its end before."""
+    while process.poll() is None:
+        if has_come(logdir, moment, n_tasks, size):
+            disturb(process, "all")
+            process.wait()
+            return True
+        time.sleep(0.001)
+    return False
+
+
+def results(logdir):
+    """What every run has measured, in its file and as TensorBoard reads it; {run: (metrics.csv, {scalar: points})}."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    found = {}
+    for path in Path(logdir).glob("*/metrics.csv"):
+        events = EventAccumulator(str(path.parent)).Reload()
+        tags = [tag for tag in events.Tags()["tensors"] if tag not in ("experiment", "seconds") and tag[0] != "_"]
+        points = {tag: [(p.step, float(make_ndarray(p.tensor_proto))) for p in events.Tensors(tag)] for tag in tags}
+        found[path.parent.name] = path.read_bytes(), points
+    return found
+
+
+def is_whole(logdir, n_runs):
+    """Whether every run has its summary and its report, which can be read, and nothing half-written lies about."""
+    for name in ("summary.json", "run.ipynb"):
+        files = list(Path(logdir).glob(f"*/{name}"))
+        if len(files) != n_runs or not all(json.loads(file.read_text()) for file in files):
+            return False
+    return not list(Path(logdir).rglob("*partial*"))
 
 
 def main():
@@ -60,17 +111,24 @@ def main():
     parser.add_argument("--only", metavar="RUN_NAME", help="only this run of the file")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--kills", type=int, default=3, help="kills in a round")
+    parser.add_argument("--at-the-end", action="store_true", help="kill while the last files of a run are written")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--within", type=float, default=20, help="seconds within which a kill comes")
     options = parser.parse_args()
     dice, done, wrong = random.Random(options.seed), Counter(), 0
+    experiments = load_experiments(PROJECT / options.file, only=[options.only] if options.only else [])
+    n_tasks = max(experiment.n_tasks_to_learn for experiment in experiments)
     with tempfile.TemporaryDirectory() as folder:
         start(options, f"{folder}/undisturbed").wait()
-        expected = metrics(f"{folder}/undisturbed")
+        expected = results(f"{folder}/undisturbed")
         for round_ in range(1, options.rounds + 1):
             begun, starts, logdir = time.perf_counter(), 0, f"{folder}/{round_}"
-            for _ in range(options.kills):
+            for number in range(len(experiments) if options.at_the_end else options.kills):
                 process, starts = start(options, logdir), starts + 1
+                if options.at_the_end:
+                    moment = MOMENTS[(round_ + number) % len(MOMENTS)]
+                    done[moment] += kill_at(process, logdir, moment, n_tasks, size=number)
+                    continue
                 try:
                     process.wait(timeout=dice.uniform(2, options.within))
                 except subprocess.TimeoutExpired:
@@ -80,7 +138,7 @@ def main():
                     process.wait()
             while (status := start(options, logdir).wait()) and starts < 20:
                 starts += 1
-            same = metrics(logdir) == expected and len(list(Path(logdir).glob("*/summary.json"))) == len(expected)
+            same = results(logdir) == expected and is_whole(logdir, len(experiments))
             wrong += not same or status != 0
             seconds = time.perf_counter() - begun
             print(
