@@ -9,7 +9,7 @@ import numpy as np
 
 from hypernet_lib.quiet import tf
 from hypernet_lib.sizes import HypernetSizes
-from hypernet_lib.targets import Target
+from hypernet_lib.targets import Chunks, Target
 
 
 class Hypernetwork(tf.Module):
@@ -110,6 +110,10 @@ class Hypernetwork(tf.Module):
             tasks = tf.repeat(vectors, self.n_chunks // self.vectors_per_task, axis=0)  # [T C, E]
             h = tf.concat([tf.tile(self.chunk_embeddings, [tf.shape(embeddings)[0], 1]), tasks], axis=1)
         return tf.concat([h, tf.ones_like(h[:, :1])], axis=1)  # [T C, k + 1]
+
+    def weights(self, embedding: tf.Tensor) -> Chunks:
+        """The target network's weights for one task embedding [E], or [C E], as it applies them: not written yet."""
+        return Chunks(self.hidden(embedding[tf.newaxis]), self.head.read_value())
 
     def generate(self, embeddings: tf.Tensor) -> tf.Tensor:
         """The target network's flat weights [..., P] for task embeddings [..., E], or [..., C E]."""

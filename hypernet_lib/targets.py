@@ -1,12 +1,32 @@
-"""Target networks: their forward pass by weights that they are given. They own no variables."""
+"""Target networks: their forward pass by weights that they are given. They own no variables.
+
+Weights come flat, as one vector [P], or as `Chunks`, from which a layer need not be written to be applied: where chunks
+are the rows of its kernel W, that kernel is h H, and
+
+    x W = (x h) H        B k (n + m) multiply-adds for B images, against n k m + B n m when W [n, m] is written first
+
+It is exact, and so are its gradients.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from itertools import accumulate, groupby, pairwise
+from typing import NamedTuple, Protocol
 
 from hypernet_lib.quiet import tf
-from hypernet_lib.sizes import Shapes, lenet, mlp
+from hypernet_lib.sizes import Shapes, count_weights, lenet, mlp
+
+
+class Chunks(NamedTuple):
+    """A target network's weights, not written yet: row i of h H is chunk i of the flat vector."""
+
+    hidden: tf.Tensor  # h [C, k + 1]
+    head: tf.Tensor  # H [k + 1, S]
+
+    def write(self, n_weights: int) -> tf.Tensor:
+        """The first weights of these chunks, flat: all P of them, or fewer of a part of the chunks."""
+        return tf.reshape(self.hidden @ self.head, [-1])[:n_weights]
 
 
 class Target(Protocol):
@@ -14,8 +34,10 @@ class Target(Protocol):
 
     shapes: Shapes  # the weights' shapes, in the order in which they lie in the flat vector
 
-    def __call__(self, weights: tf.Tensor, images: tf.Tensor, permutation: tf.Tensor | None = None) -> tf.Tensor:
-        """Logits [B, classes] of images [B, pixels], seen through the permutation [pixels], by flat weights [P]."""
+    def __call__(
+        self, weights: tf.Tensor | Chunks, images: tf.Tensor, permutation: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """Logits [B, classes] of images [B, pixels], seen through the permutation [pixels]."""
 
 
 def unflatten(weights: tf.Tensor, shapes: Shapes) -> list[tf.Tensor]:
@@ -25,21 +47,56 @@ def unflatten(weights: tf.Tensor, shapes: Shapes) -> list[tf.Tensor]:
 
 
 class MLP:
-    """A multilayer perceptron with ReLU between its layers: dims [784, 300, 10] is 784 pixels, 300 units, 10 logits."""
+    """A multilayer perceptron with ReLU between its layers: dims [784, 300, 10] is 784 pixels, 300 units, 10 logits.
+
+    Given chunks, it writes only the layers that are cheaper written.
+    """
 
     def __init__(self, dims: list[int]):
         self.dims = list(dims)
         self.shapes = mlp(dims).shapes
 
     def __call__(self, weights, images, permutation=None):
-        kernel, bias, *rest = unflatten(weights, self.shapes)
-        if permutation is not None:
-            # x[:, p] @ K is x @ K[inverse of p]: shuffling the kernel's rows is cheaper than shuffling the images.
-            kernel = _permute_rows(kernel, tf.math.invert_permutation(permutation), permutation)
-        x = images @ kernel + bias  # [B, units]
-        for kernel, bias in zip(rest[::2], rest[1::2], strict=True):
-            x = tf.nn.relu(x) @ kernel + bias
+        x = images
+        for layer, (kernel, bias, head) in enumerate(self.layers(weights, images.shape[0])):
+            x = tf.nn.relu(x) if layer else x
+            if layer == 0 and permutation is not None:
+                # x[:, p] @ K is x @ K[inverse of p]: shuffling the kernel's rows is cheaper than shuffling the images.
+                kernel = _permute_rows(kernel, tf.math.invert_permutation(permutation), permutation)
+            x = x @ kernel + bias  # [B, units]; or x h [B, k + 1]
+            x = x if head is None else x @ head  # (x h) H [B, units]
         return x  # [B, classes]
+
+    def layers(
+        self, weights: tf.Tensor | Chunks, n_images: int | None
+    ) -> list[tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]]:
+        """(kernel [n, m], bias [m], None) of each layer; or, where it is not written, its rows of h and H.
+
+        The latter are ([n, k + 1], [k + 1], H [k + 1, m]). Which layers are written follows from shapes alone, the
+        number of images included where it is known.
+        """
+        if not isinstance(weights, Chunks):
+            parts = unflatten(weights, self.shapes)
+            return [(kernel, bias, None) for kernel, bias in zip(parts[::2], parts[1::2], strict=True)]
+        (k, S), sizes = weights.head.shape, [n * m + m for n, m in pairwise(self.dims)]
+        starts = accumulate(sizes, initial=0)
+        written = [
+            m != S or start % S != 0 or not _cheaper_in_rows(n, m, k, n_images)
+            for start, (n, m) in zip(starts, pairwise(self.dims), strict=False)
+        ]
+        # Layers that are not written begin and end with a chunk, and so do those between them, all in one product.
+        runs = [(is_written, [i for i, _ in run]) for is_written, run in groupby(enumerate(written), lambda w: w[1])]
+        n_chunks = [-(-sum(sizes[i] for i in run) // S) for _, run in runs]
+        found = []
+        parts_of_h = tf.split(weights.hidden[: sum(n_chunks)], n_chunks)  # without chunks that hold nothing but surplus
+        for (is_written, run), hidden in zip(runs, parts_of_h, strict=True):
+            if is_written:
+                flat = Chunks(hidden, weights.head).write(sum(sizes[i] for i in run))
+                parts, head = unflatten(flat, [shape for i in run for shape in self.shapes[2 * i : 2 * i + 2]]), None
+            else:
+                parts, head = tf.split(hidden, [n for i in run for n in (self.dims[i], 1)]), weights.head
+            found += [(kernel, bias, head) for kernel, bias in zip(parts[::2], parts[1::2], strict=True)]
+        return found
 
 
 class LeNet:
@@ -53,6 +110,8 @@ class LeNet:
         self.shapes = lenet([math.prod(image_shape), n_classes]).shapes
 
     def __call__(self, weights, images, permutation=None):
+        if isinstance(weights, Chunks):
+            weights = weights.write(count_weights(self.shapes))
         k1, b1, k2, b2, k3, b3, k4, b4, k5, b5 = unflatten(weights, self.shapes)
         if permutation is not None:
             images = tf.gather(images, permutation, axis=1)
@@ -65,6 +124,12 @@ class LeNet:
         x = tf.nn.relu(x @ k3 + b3)  # [B, 120]
         x = tf.nn.relu(x @ k4 + b4)  # [B, 84]
         return x @ k5 + b5  # [B, classes]
+
+
+def _cheaper_in_rows(n: int, m: int, k: int, n_images: int | None) -> bool:
+    """Whether (x h) H takes fewer multiply-adds than x (h H), for any number of images where none is given."""
+    to_write = n * k * m / n_images if n_images else 0
+    return k * (n + m) < n * m + to_write
 
 
 @tf.custom_gradient

@@ -9,7 +9,7 @@ import numpy as np
 
 from hypernet_lib.memory import Memory, memory_gradients, remember
 from hypernet_lib.quiet import tf
-from hypernet_lib.targets import Target
+from hypernet_lib.targets import Chunks, Target
 from hypernet_lib.tasks import TaskData, Tasks, check
 
 # Up to this many remembered tasks all of them are regularized, whatever `regularized_tasks` says (the original's rule).
@@ -28,8 +28,8 @@ class WeightGenerator(Protocol):
     shared_variables: list[tf.Variable]  # what every task uses and changes; none where nothing is shared
     head: tf.Variable | None  # the last of the shared, whose kernel decays; None: neither weight decay nor memory
 
-    def generate(self, embeddings: tf.Tensor) -> tf.Tensor:
-        """The target network's flat weights [P] for one row of `task_embeddings`."""
+    def weights(self, embedding: tf.Tensor) -> tf.Tensor | Chunks:
+        """The target network's weights for one row of `task_embeddings`: flat, or in chunks not written yet."""
 
 
 class Adam:
@@ -171,6 +171,15 @@ class Learner:
         accuracy = self._graph(self._accuracy, SCALAR, _any_length(data))
         return float(accuracy(tf.constant(task), data))
 
+    def logits(self, images: np.ndarray, task: int, permutation: np.ndarray | None = None) -> tf.Tensor:
+        """The logits [M, classes] of images [M, pixels], seen through the permutation [pixels], by a task's weights."""
+        self._check(task, learned=True)
+        images = tf.convert_to_tensor(images, tf.float32)
+        order = None if permutation is None else tf.convert_to_tensor(permutation, tf.int32)
+        seen = None if order is None else tf.TensorSpec(order.shape, tf.int32)
+        logits = self._graph(self._logits, tf.TensorSpec([None, images.shape[1]]), SCALAR, seen)
+        return logits(images, tf.constant(task), order)
+
     def step(
         self,
         images: tf.Tensor,
@@ -232,7 +241,7 @@ class Learner:
         """The loop over the steps; traced once for a form of memory, run for a whole task."""
         images, labels, permutation = data
         order = self.batch_order(task, iterations, tf.shape(labels)[0])  # [iterations * batch]
-        self.embedding.assign(self.hypernet.task_embeddings[task])
+        self.embedding.assign(tf.gather(self.hypernet.task_embeddings, task))
         losses = tf.TensorArray(tf.float32, size=iterations, element_shape=[])
         step, loss = tf.constant(0), tf.constant(0.0)
         while step < iterations and tf.math.is_finite(loss):
@@ -250,8 +259,7 @@ class Learner:
         """The current task's cross-entropy, and its gradient, weight decay included, for each of the variables."""
         hypernet = self.hypernet
         with tf.GradientTape() as tape:
-            weights = hypernet.generate(self.embedding)  # [P]
-            logits = self.target(weights, images, permutation)  # [B, classes]
+            logits = self.target(hypernet.weights(self.embedding), images, permutation)  # [B, classes]
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
         gradients = tape.gradient(loss, variables)
         if self.l2_regularization:
@@ -272,9 +280,12 @@ class Learner:
         """A key for stateless random numbers, from (seed, task, number)."""
         return tf.random.fold_in(tf.random.fold_in(tf.constant([self.seed, 4]), task), number)
 
+    def _logits(self, images, task, permutation):
+        embedding = tf.gather(self.hypernet.task_embeddings, task)  # reads this one row and no other
+        return self.target(self.hypernet.weights(embedding), images, permutation)  # [M, classes]
+
     def _accuracy(self, task, data):
-        weights = self.hypernet.generate(self.hypernet.task_embeddings[task])  # [P]
-        logits = self.target(weights, data.images, data.permutation)  # [M, classes]
+        logits = self._logits(data.images, task, data.permutation)  # [M, classes]
         correct = tf.argmax(logits, axis=1, output_type=tf.int32) == data.labels  # [M]
         return tf.reduce_mean(tf.cast(correct, tf.float32))
 

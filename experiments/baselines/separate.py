@@ -48,9 +48,9 @@ class SeparateNetworks(tf.Module):
                 start += size
         self.task_embeddings = tf.Variable(initial)
 
-    def generate(self, embeddings: tf.Tensor) -> tf.Tensor:
-        """The weights [..., P] for "embeddings" [..., P]: the same."""
-        return embeddings
+    def weights(self, embedding: tf.Tensor) -> tf.Tensor:
+        """The flat weights [P] for an "embedding" [P]: the same."""
+        return tf.convert_to_tensor(embedding)
 
 
 def train_separately(experiment: Experiment, n_tasks: int) -> pd.DataFrame:
