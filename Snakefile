@@ -16,7 +16,7 @@ from experiments.environment import absolute_paths
 from experiments.execution import command
 from experiments.parameters import ExperimentError
 from experiments.queue import DEFAULT_FILE, TRIES, anchored, plan
-from experiments.resources import cores_used, ram_needed
+from experiments.resources import cores_used, disk_needed, ram_needed
 from experiments.store import PROJECT, read_summary, run_folder, shown
 
 
@@ -51,6 +51,7 @@ rule run:
         command=lambda wildcards, threads: shlex.join(command(experiments[wildcards.folder], threads)),
     threads: lambda wildcards: cores_used(experiments[wildcards.folder])
     resources:
+        disk_mb=lambda wildcards: disk_needed(experiments[wildcards.folder]) // 10**6,
         mem_mb=lambda wildcards: ram_needed(experiments[wildcards.folder]) // 10**6,
     retries: TRIES - 1
     shell:

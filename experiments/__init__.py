@@ -6,6 +6,7 @@ Where to change what:
     files        what an experiment file may say: documents, what they share, sweeps
     store        a run's folder seen from outside: where it is, what it holds, who may use it
     build        an experiment's tasks, target network and learner
+    checkpoints  what a run has learned: kept as it goes, and loaded to go on or to be used
     run          an experiment being carried out: metrics and checkpoints as they come, its summary at the end
     events       what TensorBoard shows of it
     environment  what a kernel starts with: this project's code, none of the user's own settings

@@ -63,6 +63,9 @@ class Experiment(BaseModel):
     )
     hypernet_activation: Literal["relu", "leaky_relu", "gelu"] = Field("gelu", description="the trunk's nonlinearity")
     center_pixels: bool = Field(True, description="subtract each pixel's own mean, not the mean of all pixels")
+    freeze_shared_after: Literal["never"] | Size = Field(
+        "never", description="tasks after which nothing that tasks share is learned any more; or never"
+    )
     updates: Literal["two", "two_states", "combined"] = Field(
         "two", description="in a step: two updates sharing Adam's state, two_states, or one combined"
     )

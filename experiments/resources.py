@@ -1,12 +1,14 @@
-"""RAM and cores: how much an experiment needs, whether this machine has it, and how a run is kept to its share."""
+"""RAM, disk and cores: how much an experiment needs, whether this machine has it, and how a run keeps to its share."""
 
 from __future__ import annotations
 
 import os
+import shutil
 
 import psutil
 
 from experiments.parameters import Experiment
+from experiments.store import run_folder
 from hypernet_lib.tasks import describe_dataset
 
 # What TensorFlow, and NumPy's libraries, read when they are imported.
@@ -33,15 +35,22 @@ def ram_needed(experiment: Experiment) -> int:
     height, width, _ = describe_dataset(experiment.dataset)
     sizes, n_tasks = experiment.sizes, experiment.n_tasks_to_learn
     embeddings = n_tasks * sizes.per_task
-    rows = n_tasks * sizes.n_chunks * sum(sizes.widths[:-1])
+    is_mean = not experiment.hypernet_hidden_dims and experiment.regularized_tasks == "all"  # see LinearMemory
+    rows = (1 if is_mean else n_tasks) * sizes.n_chunks * sum(sizes.widths[:-1])
     images = 70_000 * height * width + (experiment.batch_size + 10_000) * experiment.target.activations
     # Adam's two moments, two gradients, the snapshot and its difference; each row forwards and backwards; and
     # Python with TensorFlow and the graphs, which are there before any number is.
     return 2**30 + 4 * (8 * sizes.shared + 4 * embeddings + 4 * rows + 2 * images)
 
 
+def disk_needed(experiment: Experiment) -> int:
+    """About how many bytes a run's folder will have: every embedding once, and two checkpoints while a third comes."""
+    sizes, n_tasks = experiment.sizes, experiment.n_tasks_to_learn
+    return 2**22 + 4 * (3 * sizes.shared + n_tasks * sizes.per_task)
+
+
 def too_large(experiments: list[Experiment], jobs: int = 1) -> list[str]:
-    """The sentences that refuse experiments that need more RAM, or cores, than this machine has."""
+    """The sentences that refuse experiments that need more RAM, disk or cores than this machine has."""
     has, cores = psutil.virtual_memory().total / 2**30, available_cores()
     needs = [(experiment.run_name, ram_needed(experiment) / 2**30) for experiment in experiments]
     problems = [
@@ -50,6 +59,12 @@ def too_large(experiments: list[Experiment], jobs: int = 1) -> list[str]:
         for name, need in needs
         if need > has
     ]
+    for experiment in experiments:
+        folder = run_folder(experiment)
+        there = next(place for place in folder.parents if place.exists())
+        need, free = disk_needed(experiment) / 2**30, shutil.disk_usage(there).free / 2**30
+        if need > free and not folder.exists():  # one that has begun has some of it already
+            problems.append(f"{experiment.run_name}: needs about {need:,.2f} GiB of disk, {there} has {free:,.2f} free")
     together = sum(sorted(need for _, need in needs)[-jobs:])
     if not 1 <= jobs <= cores:
         problems.append(f"--jobs {jobs}: expected 1 to {cores}, the cores that there are")

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from experiments.checkpoints import Checkpoints
 from experiments.environment import check_project
 from experiments.events import Events
 from experiments.parameters import Experiment, ExperimentError
 from experiments.store import (
-    checkpoint_numbers,
     clash,
     discard,
     lock,
@@ -28,9 +28,7 @@ from experiments.store import (
     shown,
     write_atomically,
 )
-from hypernet_lib.hypernet import Hypernetwork
 from hypernet_lib.metrics import AccuracyMatrix
-from hypernet_lib.quiet import tf
 from hypernet_lib.training import Learner
 
 PACKAGES = ("tensorflow", "tensorflow-datasets", "keras", "numpy")
@@ -89,7 +87,7 @@ class Run:
         except BaseException:
             self.release()
             raise
-        learner.learned.update(range(learned))
+        learner.restored(learned)
         self._start = start - progress["seconds"]
         self._losses = [tuple(loss) for loss in progress["losses"]]
         # A run that becomes longer was tested in full at what was then its end: now that is a task like any other.
@@ -172,57 +170,6 @@ def _check_nothing_more(learner: Learner, learned: int) -> None:
         raise ExperimentError(
             f"the learner has learned task {min(more)} already, and this run has not: build the learner anew"
         )
-
-
-class Checkpoints:
-    """The last two checkpoints of a run, in `folder`. Each is there whole or not at all, whenever the process ends.
-
-    They are found by listing the folder: no other file says which there are. A checkpoint holds the shared variables,
-    the embeddings of the learned tasks, and how far the run is: a dictionary that JSON can write. Adam's moments are
-    not in it, since they start afresh with every task.
-    """
-
-    def __init__(self, folder: Path, hypernet: Hypernetwork):
-        self._hypernet = hypernet
-        length = hypernet.task_embeddings.shape[1]
-        self._embeddings = tf.Variable(tf.zeros([0, length]), shape=[None, length])
-        self._progress = tf.Variable("", dtype=tf.string)
-        shared = {f"shared_{i}": variable for i, variable in enumerate(hypernet.shared_variables)}
-        self._checkpoint = tf.train.Checkpoint(embeddings=self._embeddings, progress=self._progress, **shared)
-        self._folder = folder
-
-    def save(self, learned: int, progress: dict) -> None:
-        """Keep the hypernetwork as it is after `learned` tasks."""
-        # Only learned embeddings: a run made longer later finds its own initial ones for the tasks to come.
-        self._embeddings.assign(self._hypernet.task_embeddings[:learned])
-        self._progress.assign(json.dumps(progress))
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._checkpoint.write(str(self._folder / f"ckpt-{learned}"))  # its index comes last, once all else is there
-        for path in self._folder.glob(f"ckpt-{learned}.*"):
-            with open(path, "rb+") as file:
-                os.fsync(file.fileno())
-        for number in checkpoint_numbers(self._folder.parent)[2:]:
-            for path in sorted(self._folder.glob(f"ckpt-{number}.*"), reverse=True):  # the index first
-                path.unlink()
-
-    def restore(self) -> dict | None:
-        """Set the hypernetwork to the newest checkpoint that is whole; returns its progress, None where there is none.
-
-        A damaged checkpoint is named in a printed line, and the one before it is used.
-        """
-        for number in checkpoint_numbers(self._folder.parent):
-            path = str(self._folder / f"ckpt-{number}")
-            try:
-                reader = tf.train.load_checkpoint(path)
-                for name in reader.get_variable_to_shape_map():
-                    reader.get_tensor(name)  # reads all of it, sums checked, before anything is changed
-            except Exception as error:  # TensorFlow raises nearly anything for a damaged file
-                print(f"checkpoint {Path(path).name} is damaged ({type(error).__name__}): trying the one before")
-                continue
-            self._checkpoint.read(path).assert_existing_objects_matched()
-            self._hypernet.task_embeddings[: tf.shape(self._embeddings)[0]].assign(self._embeddings)
-            return json.loads(self._progress.numpy())
-        return None
 
 
 def machine() -> dict:

@@ -64,8 +64,10 @@ class Hypernetwork(tf.Module):
         self.activation = getattr(tf.nn, hypernet_activation)
 
         def normal(std, shape, stream):  # one generator a row: a row is the same however many there are
-            rows = [np.random.default_rng([seed, stream, i]).standard_normal(shape[1]) for i in range(shape[0])]
-            return tf.Variable(std * np.array(rows), dtype=tf.float32)
+            rows = np.empty(shape, np.float32)
+            for i, row in enumerate(rows):
+                row[:] = std * np.random.default_rng([seed, stream, i]).standard_normal(shape[1])
+            return tf.Variable(rows)
 
         self.task_embeddings = normal(embedding_init_std, [n_tasks, sizes.per_task], stream=1)
         self.chunk_embeddings = normal(chunk_embedding_init_std, [self.n_chunks, task_embedding_dim], stream=2)

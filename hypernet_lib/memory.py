@@ -15,7 +15,7 @@ The moments form never does. With d = h - h* and D = H - H*, R = d H + h* D with
     dL/dh ~ d (H H^T) + h* (D H^T)      dL/dH ~ (h^T d) H + (h^T h*) D         4 k^2 S multiply-adds, whatever n is
 
 With an empty trunk h is linear in the task embedding, and d the same for all tasks. Then the tasks enter by the mean of
-their h* and by its scatter alone, C rows in place of T C.
+their h* and by its scatter alone, C rows in place of T C; both are kept up from task to task, none read again.
 
 `remember` takes the snapshot in the form that is cheaper for its shapes. Every form says how many tasks it holds
 (`n_tasks`), gives its gradient (`gradients`), and gives the snapshot of some of its tasks (`sample`) or refuses to.
@@ -103,25 +103,42 @@ class LinearMemory(NamedTuple):
 Memory = DirectMemory | MomentsMemory | LinearMemory
 
 
-def remember(hypernet: Hypernetwork, n_tasks: int, n_regularized: int | None = None) -> Memory:
+def remember(
+    hypernet: Hypernetwork, n_tasks: int, n_regularized: int | None = None, earlier: Memory | None = None
+) -> Memory:
     """The snapshot of the first `n_tasks` tasks, before the next one is learned.
 
     `n_regularized` is how many of them enter each memory loss, sampled anew in each step (default: all, always); it
-    decides which form is cheaper.
+    decides which form is cheaper. `earlier` is the snapshot of fewer of the same tasks: with an empty trunk it saves
+    reading their embeddings again, and the result is the same, bit for bit.
     """
-    embeddings = tf.identity(hypernet.task_embeddings[:n_tasks])  # [T, E]
-    hidden = hypernet.hidden(embeddings)  # h* [T C, k + 1]
     head = tf.identity(hypernet.head)
     n_rows = (n_regularized or n_tasks) * hypernet.n_chunks
-    if 3 * n_rows < 4 * head.shape[0]:
-        return DirectMemory(embeddings, hidden @ head)
-    if not hypernet.trunk and n_regularized is None:
-        mean = tf.reduce_mean(embeddings, axis=0, keepdims=True)  # [1, E]
-        of_mean = hypernet.hidden(mean)  # [C, k + 1]
-        away = hidden - tf.tile(of_mean, [n_tasks, 1])  # [T C, k + 1]
-        scatter = tf.matmul(away, away, transpose_a=True) / n_tasks  # [k + 1, k + 1]
-        return LinearMemory(mean, of_mean, head, scatter, tf.constant(n_tasks))
-    return MomentsMemory(embeddings, hidden, head)
+    is_direct = 3 * n_rows < 4 * head.shape[0]
+    if not is_direct and not hypernet.trunk and n_regularized is None:
+        mean, scatter = _mean_and_scatter(hypernet, n_tasks, earlier)
+        return LinearMemory(mean, hypernet.hidden(mean), head, scatter, tf.constant(n_tasks))
+    embeddings = tf.identity(hypernet.task_embeddings[:n_tasks])  # [T, E]
+    hidden = hypernet.hidden(embeddings)  # h* [T C, k + 1]
+    return DirectMemory(embeddings, hidden @ head) if is_direct else MomentsMemory(embeddings, hidden, head)
+
+
+def _mean_and_scatter(hypernet, n_tasks, earlier):
+    """The mean task embedding [1, E] and the scatter of h* [k + 1, k + 1], each task added to those before it.
+
+    Welford, "Note on a method for calculating corrected sums of squares and products" (1962), of the covariance.
+    """
+    if isinstance(earlier, LinearMemory) and earlier.n_tasks <= n_tasks:
+        mean, scatter, n = earlier.embeddings, earlier.scatter, int(earlier.n_tasks)
+    else:
+        width = hypernet.head.shape[0]
+        mean, scatter, n = tf.gather(hypernet.task_embeddings, [0]), tf.zeros([width, width]), 1
+    for task in range(n, n_tasks):
+        embedding, share = tf.gather(hypernet.task_embeddings, [task]), 1 / (task + 1)  # [1, E]
+        away = hypernet.hidden(embedding) - hypernet.hidden(mean)  # [C, k + 1], without the chunk embeddings
+        scatter = (1 - share) * (scatter + share * tf.matmul(away, away, transpose_a=True))
+        mean += share * (embedding - mean)
+    return mean, scatter
 
 
 def memory_gradients(

@@ -73,6 +73,8 @@ class Learner:
         l2_regularization: weight decay on the head's kernel.
         l2_memory_regularization: beta, the strength of the memory loss.
         regularized_tasks: "all", or how many remembered tasks each step samples once more than 50 are remembered.
+        freeze_shared_after: after how many tasks nothing that tasks share is learned any more, only the embedding of a
+            task, and no memory is needed; "never".
         updates: "two" (the task's, then the memory's, with one Adam state, as in the original), "two_states" (each has
             a state of its own) or "combined" (one update on the sum of both losses).
         precision: of the memory loss's wide products, "float32" or "bfloat16"; everything else is float32.
@@ -80,7 +82,8 @@ class Learner:
         learned: the tasks that the hypernetwork has learned already.
 
     Attributes: the arguments by their names; `learned`, the set of tasks learned so far; `graphs`, the compiled ones.
-    The settings are compiled into the graphs, and are not to be changed; `tasks` may be replaced at any time.
+    The settings are compiled into the graphs, and are not to be changed; `tasks` may be replaced at any time. Who sets
+    embeddings of learned tasks other than by `learn` calls `restored` then.
 
     Methods that take a task, or a number of tasks, raise ValueError where there is none of that number, or where it is
     one that was to be learned first.
@@ -100,6 +103,7 @@ class Learner:
         l2_regularization: float = 1e-6,
         l2_memory_regularization: float = 0.1,
         regularized_tasks: str | int = "all",
+        freeze_shared_after: str | int = "never",
         updates: str = "two",
         precision: str = "float32",
         seed: int = 0,
@@ -115,7 +119,8 @@ class Learner:
         self.learning_rate, self.final_learning_rate_fraction = learning_rate, final_learning_rate_fraction
         self.embedding_rate_factor = embedding_rate_factor
         self.l2_regularization, self.l2_memory_regularization = l2_regularization, l2_memory_regularization
-        self.regularized_tasks, self.updates, self.precision = regularized_tasks, updates, tf.as_dtype(precision)
+        self.regularized_tasks, self.freeze_shared_after = regularized_tasks, freeze_shared_after
+        self.updates, self.precision = updates, tf.as_dtype(precision)
         self.n_tasks, self.learned = hypernet.task_embeddings.shape[0], set(learned)
         # Of all task embeddings only the current task's moves: it is learned here, and put back when it is done.
         self.embedding = tf.Variable(hypernet.task_embeddings[0])  # [E]
@@ -123,16 +128,23 @@ class Learner:
         self.memory_adam = Adam(hypernet.shared_variables) if updates == "two_states" else self.adam
         self.graphs = {}  # evaluation, and learning with each form of memory; each for any number of tasks and images
         self._last = {}  # what was last learned from and tested on: as given, and as tensors
+        self._memory = None  # the newest snapshot, of tasks that have not changed since
 
     def remember(self, n_tasks: int) -> Memory | None:
-        """The snapshot of the first `n_tasks` tasks; None where there is none to remember, or where beta is 0."""
+        """The snapshot of the first `n_tasks` tasks; None where nothing is to be held: no task, no beta, all frozen."""
         if not 0 <= n_tasks <= self.n_tasks:
             raise ValueError(f"{n_tasks} tasks to remember: expected 0 to {self.n_tasks}, as many as have embeddings")
-        if not n_tasks or not self.l2_memory_regularization:
+        if not n_tasks or not self.l2_memory_regularization or self._is_frozen(n_tasks):
             return None
         for task in range(n_tasks):
             self._check(task, learned=True)
-        return remember(self.hypernet, n_tasks, self.n_sampled(n_tasks))
+        self._memory = remember(self.hypernet, n_tasks, self.n_sampled(n_tasks), self._memory)
+        return self._memory
+
+    def restored(self, n_tasks: int) -> None:
+        """Say that the first tasks were learned elsewhere, and the hypernetwork's variables are set to that."""
+        self.learned.update(range(n_tasks))
+        self._memory = None
 
     def n_sampled(self, n_tasks: int) -> int | None:
         """How many of the remembered tasks each step samples; None where it takes them all."""
@@ -150,12 +162,16 @@ class Learner:
             iterations = 2 * self.iters_per_task if task == 0 else self.iters_per_task
         if iterations < 1:
             raise ValueError(f"iterations: got {iterations}; expected at least 1")
-        n_sampled = None if memory is None else self.n_sampled(int(memory.n_tasks))
+        frozen = self._is_frozen(task)
+        memory = None if frozen else memory
+        how = None if memory is None else self.n_sampled(int(memory.n_tasks)), frozen
         data = self._tensors("train", self.tasks.train(task))
-        learn = self._graph(self._learn, SCALAR, SCALAR, _any_length(data), memory and _any_length(memory), n_sampled)
+        if task in self.learned:
+            self._memory = None
+        learn = self._graph(self._learn, SCALAR, SCALAR, _any_length(data), memory and _any_length(memory), *how)
         self.adam.reset()
         self.memory_adam.reset()
-        losses = learn(tf.constant(task), tf.constant(iterations), data, memory, n_sampled).numpy()
+        losses = learn(tf.constant(task), tf.constant(iterations), data, memory, *how).numpy()
         if not all(np.isfinite(values).all() for values in [losses, self.embedding, *self.hypernet.shared_variables]):
             raise TrainingError(
                 f"task {task}, step {len(losses)} of {iterations}: the loss is not a finite number; nothing of this "
@@ -187,12 +203,14 @@ class Learner:
         permutation: tf.Tensor | None,
         memory: Memory | None,
         rate: tf.Tensor,
+        frozen: bool = False,
     ) -> tf.Tensor:
         """One training step of `embedding` and the shared variables, by one update or by two, at a rate [].
 
         On a batch: images [B, pixels], labels [B], the task's permutation [pixels]. Returns the cross-entropy before.
+        `frozen`: of `embedding` alone, without a memory.
         """
-        shared = self.hypernet.shared_variables
+        shared = [] if frozen else self.hypernet.shared_variables
         variables = [self.embedding, *shared]
         rates = [rate * self.embedding_rate_factor, *[rate] * len(shared)]
         loss, gradients = self._task_gradients(images, labels, permutation, variables)
@@ -237,7 +255,10 @@ class Learner:
             self.graphs[key] = tf.function(function).get_concrete_function(*signature)
         return self.graphs[key]
 
-    def _learn(self, task, iterations, data, memory, n_sampled):
+    def _is_frozen(self, task):
+        return self.freeze_shared_after != "never" and task >= self.freeze_shared_after
+
+    def _learn(self, task, iterations, data, memory, n_sampled, frozen):
         """The loop over the steps; traced once for a form of memory, run for a whole task."""
         images, labels, permutation = data
         order = self.batch_order(task, iterations, tf.shape(labels)[0])  # [iterations * batch]
@@ -249,7 +270,7 @@ class Learner:
             fall = tf.cast(step, tf.float32) / tf.cast(tf.maximum(iterations - 1, 1), tf.float32)
             rate = self.learning_rate * (1 - (1 - self.final_learning_rate_fraction) * fall)
             held = memory if n_sampled is None else self._sample(memory, n_sampled, self._key(task, step))
-            loss = self.step(tf.gather(images, batch), tf.gather(labels, batch), permutation, held, rate)
+            loss = self.step(tf.gather(images, batch), tf.gather(labels, batch), permutation, held, rate, frozen)
             losses = losses.write(step, loss)
             step += 1
         self.hypernet.task_embeddings[task].assign(self.embedding)
@@ -262,7 +283,7 @@ class Learner:
             logits = self.target(hypernet.weights(self.embedding), images, permutation)  # [B, classes]
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
         gradients = tape.gradient(loss, variables)
-        if self.l2_regularization:
+        if self.l2_regularization and len(variables) > 1:
             decay = np.full([hypernet.head.shape[0], 1], 2 * self.l2_regularization, np.float32)
             decay[-1] = 0  # the bias does not decay
             gradients[-1] += decay * hypernet.head

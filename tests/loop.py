@@ -1,8 +1,8 @@
 """The loop of notebooks/run.ipynb as a program that tests can interrupt: python tests/loop.py FILE [ACCIDENT].
 
-ACCIDENT is what goes wrong, and when: `task N` dies in the middle of learning task N; `checkpoint N`, `metrics N` and
-`events N` die right before that file is written for the N-th time; `size BYTES` lets no file grow beyond that, as a
-full disk would. Dying is SIGKILL: nothing can be tidied up.
+ACCIDENT is what goes wrong, and when: `task N` dies in the middle of learning task N; `checkpoint N`, `shared N` (an
+embedding is there, the rest is not), `metrics N` and `events N` die right before that is written for the N-th time;
+`size BYTES` lets no file grow beyond that, as a full disk would. Dying is SIGKILL: nothing can be tidied up.
 """
 
 import os
@@ -13,6 +13,7 @@ import sys
 from experiments import run as runs
 from experiments.build import build
 from experiments.files import load_experiments
+from hypernet_lib.quiet import tf
 
 
 def die_before(owner, name, count, counts=lambda *args: True):
@@ -33,6 +34,8 @@ def main(file, accident="", number="0"):
     learner = build(experiment).learner
     if accident == "checkpoint":
         die_before(runs.Checkpoints, "save", int(number))
+    if accident == "shared":
+        die_before(tf.train.Checkpoint, "write", int(number))
     if accident == "metrics":
         die_before(runs, "write_atomically", int(number), lambda path, text: path.name == "metrics.csv")
     if accident == "events":

@@ -1,7 +1,6 @@
 """What goes wrong in real life, done for real: nothing that was learned is lost, nothing half-written counts."""
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -15,6 +14,7 @@ import pytest
 import run_experiments
 from conftest import CLI, HEED, TINY, carry_out, loop, write
 from experiments.build import build
+from experiments.checkpoints import load_run
 from experiments.files import load_experiments
 from experiments.parameters import ExperimentError
 from experiments.run import Run
@@ -25,6 +25,7 @@ from hypernet_lib.quiet import tf
 def assert_same_run(folder, reference):
     """The same metrics to the letter, and the same weights to the bit."""
     assert (folder / "metrics.csv").read_text() == (reference / "metrics.csv").read_text()
+    assert (folder / "checkpoints/embeddings").read_bytes() == (reference / "checkpoints/embeddings").read_bytes()
     ours, theirs = [
         tf.train.load_checkpoint(str(f / "checkpoints" / f"ckpt-{checkpoint_numbers(f)[0]}"))
         for f in (folder, reference)
@@ -44,7 +45,9 @@ def events(folder):
     return {tag: [(p.step, float(tf.make_ndarray(p.tensor_proto))) for p in ps] for tag, ps in points.items()}
 
 
-@pytest.mark.parametrize("accident", [("task", 2), ("checkpoint", 3), ("metrics", 3), ("events", 4)], ids=str)
+@pytest.mark.parametrize(
+    "accident", [("task", 2), ("checkpoint", 3), ("shared", 3), ("metrics", 3), ("events", 4)], ids=str
+)
 def test_kill_9_at_any_moment_and_the_same_command_ends_with_the_same_run(accident, undisturbed, tmp_path, capsys):
     file = write(tmp_path)
     assert loop(file, *accident).returncode < 0  # killed by a signal
@@ -81,6 +84,47 @@ def test_a_truncated_checkpoint_is_named_and_the_one_before_it_is_used(undisturb
     printed = capsys.readouterr().out
     assert "checkpoint ckpt-3 is damaged" in printed and "2 of 4 tasks are learned already" in printed
     assert_same_run(tmp_path / "tiny", undisturbed)
+
+
+def test_an_embedding_is_written_once_and_one_that_is_damaged_is_noticed(undisturbed, tmp_path, capsys):
+    file, folder = write(tmp_path), tmp_path / "tiny" / "checkpoints"
+    loop(file, "task", 2)
+    first, size = (folder / "embeddings").read_bytes(), (folder / "ckpt-1.data-00000-of-00001").stat().st_size
+    assert len(first) == 2 * 4 * 8  # of two tasks, 8 numbers each
+    carry_out(file)
+    whole = (folder / "embeddings").read_bytes()
+    assert whole[: len(first)] == first and len(whole) == 4 * 4 * 8
+    assert abs((folder / "ckpt-4.data-00000-of-00001").stat().st_size - size) < 1500  # more records, and no embedding
+    assert_same_run(tmp_path / "tiny", undisturbed)
+    (folder / "embeddings").write_bytes(whole[:3] + b"?" + whole[4:])
+    capsys.readouterr()
+    with pytest.raises(ExperimentError, match="checkpoints are not there to go on from"):
+        carry_out(write(tmp_path, n=5))
+    assert "ckpt-4 is damaged (ValueError: embeddings has not the 4 embeddings" in capsys.readouterr().out
+
+
+def test_a_run_is_loaded_as_its_newest_checkpoint_has_it_and_nothing_is_changed(undisturbed, tmp_path):
+    loop(write(tmp_path), "task", 3)
+    before = everything_below(tmp_path)
+    for folder, n_learned in ((undisturbed, 4), (tmp_path / "tiny", 3)):
+        run, metrics = load_run(folder), read_metrics(folder)
+        assert (run.n_learned, run.experiment.run_name, run.target.dims[0]) == (n_learned, "tiny", 64)
+        assert run.hypernet.task_embeddings.shape == (4, 8) and run.learner.learned == set(range(n_learned))
+        newest = metrics[(metrics["learned"] == n_learned) & (metrics["task"] == n_learned - 1)]["accuracy"].item()
+        assert round(run.learner.evaluate(n_learned - 1), 6) == newest
+        images, labels, permutation = run.tasks.test(n_learned - 1)
+        guesses = run.learner.logits(images, n_learned - 1, permutation).numpy().argmax(axis=1)
+        assert np.mean(guesses == labels) == pytest.approx(newest, abs=1e-6)
+        with pytest.raises(ValueError, match="task 3 was neither learned"):
+            load_run(tmp_path / "tiny").learner.logits(images, 3)
+    assert everything_below(tmp_path) == before
+
+
+def test_a_run_that_kept_no_weights_says_so_and_how_to_make_them(tmp_path):
+    with pytest.raises(ExperimentError, match="outputs/best has kept no weights.*outputs/best/experiment.yaml --set"):
+        load_run("outputs/best")
+    with pytest.raises(ExperimentError, match="no run is there"):
+        load_run(tmp_path / "nothing")
 
 
 def copy_of(undisturbed, folder, n=4):
@@ -298,11 +342,9 @@ if not first.exists():
 
 
 def test_a_kernel_that_cannot_start_is_tried_twice_then_reported(tmp_path, monkeypatch, capsys):
-    spec = tmp_path / "jupyter" / "kernels" / "python3"
-    spec.mkdir(parents=True)
-    argv = [sys.executable, "-c", f"open({str(tmp_path / 'starts')!r}, 'a').write('x')"]  # no kernel, and no more
-    (spec / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "broken", "language": "python"}))
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    launcher = tmp_path / "ipykernel_launcher.py"
+    launcher.write_text(f"open({str(tmp_path / 'starts')!r}, 'a').write('x')")  # no kernel, and no more
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert run_experiments.main([str(write(tmp_path))]) == 1
     assert (tmp_path / "starts").read_text() == "xx"
     printed = capsys.readouterr().err

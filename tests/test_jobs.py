@@ -122,6 +122,19 @@ def test_more_jobs_than_cores_or_ram_are_refused(tmp_path, monkeypatch, capsys):
     assert not list(tmp_path.glob("tiny-*"))
 
 
+def test_a_run_that_the_disk_has_no_room_for_is_refused_unless_it_has_begun(tmp_path, monkeypatch, capsys):
+    file = write(tmp_path, n=2)
+    (experiment,) = load_experiments(file)
+    monkeypatch.setattr(resources.shutil, "disk_usage", lambda place: type("Disk", (), {"free": 2**20}))
+    assert run_experiments.main([str(file)]) == 2
+    assert f"tiny: needs about 0.00 GiB of disk, {tmp_path} has 0.00 free" in capsys.readouterr().err
+    carry_out(file)
+    kept = sum(path.stat().st_size for path in (tmp_path / "tiny").rglob("*"))
+    assert kept < resources.disk_needed(experiment) < kept + 5 * 2**20
+    (tmp_path / "tiny" / "run.ipynb").write_text("{}")
+    assert run_experiments.main([str(file)]) == 0
+
+
 def test_in_a_terminal_every_running_run_has_a_bar_and_one_that_ends_a_line(tmp_path, capsys):
     jobs = [Job(e, cores=1) for e in load_experiments(write_sweep(tmp_path, n=3))]
     (tmp_path / "tiny-s0").mkdir()

@@ -90,6 +90,20 @@ def test_with_an_empty_trunk_the_tasks_mean_and_scatter_tell_all(n_tasks, n_chun
     assert_gradients(hypernet, memory, then, range(n_tasks))
 
 
+def test_a_snapshot_that_goes_on_from_an_earlier_one_is_the_same_to_the_bit_and_reads_no_old_embedding():
+    hypernet = Hypernetwork(
+        MLP([6, 5, 3]), 40, task_embedding_dim=5, embedding_per_chunk=True, num_chunks="rows", hypernet_hidden_dims=[]
+    )
+    earlier, afresh = remember(hypernet, 12), remember(hypernet, 40)
+    hypernet.task_embeddings[:12].assign(tf.fill([12, hypernet.sizes.per_task], float("nan")))
+    hypernet.chunk_embeddings.assign_add(tf.ones_like(hypernet.chunk_embeddings))  # as learning does
+    later = remember(hypernet, 40, earlier=earlier)
+    np.testing.assert_array_equal(later.embeddings, afresh.embeddings)
+    np.testing.assert_array_equal(later.scatter, afresh.scatter)
+    assert remember(hypernet, 12, earlier=earlier).n_tasks == 12
+    assert np.isnan(remember(hypernet, 11, earlier=earlier).embeddings).any()  # of fewer tasks: read anew
+
+
 @settings(max_examples=50, deadline=None)
 @given(n_rows=st.integers(1, 300), k=st.integers(1, 20), S=st.integers(1, 30), seed=st.integers(0, 1000))
 def test_in_float64_both_forms_are_exact(n_rows, k, S, seed):

@@ -268,3 +268,19 @@ def test_data_that_no_task_can_have_are_refused_before_a_step(digits):
     with pytest.raises(ValueError, match="each of the pixels 0 to 63 once"):
         learner.learn(1)
     np.testing.assert_array_equal(learner.hypernet.head, before)
+
+
+def test_what_tasks_share_is_frozen_after_so_many_tasks_and_then_nothing_is_forgotten(digits):
+    rates = {"iterations": 60, "embedding_rate_factor": 30}
+    learner = make(digits, n_tasks=5, freeze_shared_after=2, n_chunks="rows", hidden_dims=[], **rates)
+    for task in range(5):
+        shared = [variable.numpy() for variable in learner.hypernet.shared_variables]
+        before = [learner.evaluate(old) for old in range(task)]
+        memory = learner.remember(task)
+        assert (memory is not None) == (task == 1)
+        losses = learner.learn(task, memory)
+        now = learner.hypernet.shared_variables  # chunk embeddings and head
+        assert [(variable.numpy() != then).any() for variable, then in zip(now, shared, strict=True)] == [task < 2] * 2
+        assert losses[-5:].mean() < losses[:5].mean()
+        if task >= 2:
+            assert [learner.evaluate(old) for old in range(task)] == before

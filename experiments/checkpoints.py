@@ -1,0 +1,124 @@
+"""What a run has learned: kept as it goes, and loaded again, to go on or to be used (`load_run`)."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.build import build
+from experiments.parameters import Experiment, ExperimentError
+from experiments.store import PROJECT, checkpoint_numbers, kept_experiment, shown
+from hypernet_lib.hypernet import Hypernetwork
+from hypernet_lib.quiet import tf
+from hypernet_lib.targets import Target
+from hypernet_lib.tasks import Tasks
+from hypernet_lib.training import Learner
+
+
+class Checkpoints:
+    """The last two checkpoints of a run, in `folder`, and the embeddings of its finished tasks.
+
+    A checkpoint holds the shared variables, and how far the run is: a dictionary that JSON can write. Adam's moments
+    are not in it, since they start afresh with every task. Embeddings never change again: each is appended once to the
+    file `embeddings`, float32 [N, E], whose check sum each checkpoint knows. Whenever the process ends, a checkpoint is
+    there whole or not at all. They are found by listing the folder: no other file says which there are.
+    """
+
+    def __init__(self, folder: Path, hypernet: Hypernetwork):
+        self._hypernet = hypernet
+        self._progress = tf.Variable("", dtype=tf.string)
+        shared = {f"shared_{i}": variable for i, variable in enumerate(hypernet.shared_variables)}
+        self._checkpoint = tf.train.Checkpoint(progress=self._progress, **shared)
+        self._folder, self._embeddings = folder, folder / "embeddings"
+        self._kept, self._sum = 0, 0  # how many embeddings are in their file, and the check sum of those
+
+    def save(self, learned: int, progress: dict) -> None:
+        """Keep the hypernetwork as it is after `learned` tasks."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        new = tf.gather(self._hypernet.task_embeddings, range(self._kept, learned)).numpy()  # [1, E]
+        self._embeddings.touch()
+        with open(self._embeddings, "r+b") as file:
+            file.truncate(self._kept * new[0].nbytes)  # of a task that was cut off before its checkpoint was there
+            file.seek(0, os.SEEK_END)
+            file.write(new.tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+        self._kept, self._sum = learned, zlib.crc32(new.tobytes(), self._sum)
+        self._progress.assign(json.dumps({**progress, "sum_of_embeddings": self._sum}))
+        self._checkpoint.write(str(self._folder / f"ckpt-{learned}"))  # its index comes last, once all else is there
+        for path in self._folder.glob(f"ckpt-{learned}.*"):
+            with open(path, "rb+") as file:
+                os.fsync(file.fileno())
+        for number in checkpoint_numbers(self._folder.parent)[2:]:
+            for path in sorted(self._folder.glob(f"ckpt-{number}.*"), reverse=True):  # the index first
+                path.unlink()
+
+    def restore(self) -> dict | None:
+        """Set the hypernetwork to the newest checkpoint that is whole; returns its progress, None where there is none.
+
+        A damaged checkpoint is named in a printed line, and the one before it is used.
+        """
+        for number in checkpoint_numbers(self._folder.parent):
+            path = str(self._folder / f"ckpt-{number}")
+            try:
+                reader = tf.train.load_checkpoint(path)
+                for name in reader.get_variable_to_shape_map():
+                    reader.get_tensor(name)  # reads all of it, sums checked, before anything is changed
+                progress = json.loads(reader.get_tensor("progress/.ATTRIBUTES/VARIABLE_VALUE"))
+                embeddings = self._read_embeddings(number, progress.pop("sum_of_embeddings"))
+            except Exception as error:  # TensorFlow raises nearly anything for a damaged file
+                print(
+                    f"checkpoint {Path(path).name} is damaged ({type(error).__name__}: {error}): trying the one before"
+                )
+                continue
+            self._checkpoint.read(path).assert_existing_objects_matched()
+            self._hypernet.task_embeddings[:number].assign(embeddings)
+            self._kept, self._sum = number, zlib.crc32(embeddings.tobytes())
+            return progress
+        return None
+
+    def _read_embeddings(self, n_tasks: int, expected: int) -> np.ndarray:
+        """The first embeddings [n_tasks, E], as they were when they had that check sum."""
+        length = self._hypernet.task_embeddings.shape[1]
+        found = np.fromfile(self._embeddings, np.float32, n_tasks * length)
+        if zlib.crc32(found.tobytes()) != expected:
+            raise ValueError(f"{self._embeddings.name} has not the {n_tasks} embeddings that were written")
+        return found.reshape(n_tasks, length)
+
+
+class LoadedRun(NamedTuple):
+    """A run's network, to be used: by `learner.logits(images, task)`, or `learner.evaluate(task)`."""
+
+    experiment: Experiment
+    tasks: Tasks
+    target: Target
+    hypernet: Hypernetwork
+    learner: Learner
+    n_learned: int  # tasks; those are 0 to n_learned - 1
+
+
+def load_run(folder: str | Path) -> LoadedRun:
+    """The network of a run as its newest checkpoint has it, finished or not; nothing in its folder is changed.
+
+    A relative folder is counted from the project's. Raises ExperimentError where there is no such run, or where it has
+    kept no weights, as those in git; DataError where its data set cannot be had.
+    """
+    folder = PROJECT / Path(folder).expanduser()
+    experiment = kept_experiment(folder)
+    if experiment is None:
+        raise ExperimentError(f"{shown(folder)}: no run is there, or its experiment.yaml cannot be read")
+    again = f"python run_experiments.py {shown(folder / 'experiment.yaml')} --set logdir=FOLDER"
+    none = f"{shown(folder)} has kept no weights: only its results are there. To make them: {again}"
+    if not checkpoint_numbers(folder):
+        raise ExperimentError(none)
+    tasks, target, learner = build(experiment)
+    progress = Checkpoints(folder / "checkpoints", learner.hypernet).restore()
+    if progress is None:
+        raise ExperimentError(none)
+    learner.restored(progress["learned"])
+    return LoadedRun(experiment, tasks, target, learner.hypernet, learner, progress["learned"])
