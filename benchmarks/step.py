@@ -1,9 +1,9 @@
 """What a training step costs, by the number of remembered tasks and by the way in which they are remembered.
 
-    python benchmarks/step.py [--tasks 1 10 30 100] [--rounds 3] [--json FILE] [--profile TASKS]
+    python benchmarks/step.py [--tasks 1 10 30 100] [--rounds 3] [--json FILE] [--profile FORM TASKS]
 
-All forms learn the same images at the same sizes (those of params/permuted_mnist_10.yaml), random images in place of
-MNIST, each in a process of its own, with nothing else running, and all with the original's ReLU:
+Random images in place of MNIST, each form in a process of its own, with nothing else running. At the original's size
+(that of params/permuted_mnist_10.yaml), all with its ReLU:
 
     original   a Python loop over the remembered tasks in a compiled step, Keras layers and Keras's Adam, as published
     direct     the weights of all remembered tasks generated in one product
@@ -11,6 +11,12 @@ MNIST, each in a process of its own, with nothing else running, and all with the
     ours       what the library does by default: the cheaper of the two above, from shapes alone
     bfloat16   ours, with `precision: bfloat16`
     hypnettorch   that package's regularizer, where it and torch are installed
+
+And where chunks are the rows of a target network 784-units-10, as in params/best.yaml:
+
+    rows 4000           that of params/best.yaml; its first layer is never written
+    rows 4000 written   the same, but every weight is written in each step
+    rows 1000           that of params/thousands.yaml
 
 Everything is measured in a few rounds, and the fastest counts: other users of a machine only ever slow it down.
 --profile shows instead where the time of our step goes, operation by operation.
@@ -39,7 +45,8 @@ from hypernet_lib.tasks import TaskData
 CHUNKS, EMBEDDING, TRUNK, TARGET, BATCH, BETA = 30, 100, [200, 250, 350], [784, 300, 10], 256, 0.1
 SIZES = HypernetSizes(mlp(TARGET).shapes, EMBEDDING, False, CHUNKS, TRUNK)
 N_WEIGHTS, CHUNK_SIZE = SIZES.n_weights, SIZES.chunk_size  # P, S
-FORMS = ["original", "direct", "moments", "ours", "bfloat16"]
+FORMS = ["original", "direct", "moments", "ours", "bfloat16", "rows 4000 written", "rows 4000", "rows 1000"]
+ROWS_EMBEDDING = 35
 
 
 class RandomImages:
@@ -70,13 +77,20 @@ def library_steps(form, n_tasks):
 
     target = MLP(TARGET)
     sizes = {"task_embedding_dim": EMBEDDING, "num_chunks": CHUNKS, "hypernet_hidden_dims": TRUNK}
+    if form.startswith("rows"):
+        target = MLP([TARGET[0], int(form.split()[1]), TARGET[-1]])
+        sizes = {"task_embedding_dim": ROWS_EMBEDDING, "num_chunks": "rows", "hypernet_hidden_dims": []}
+        sizes["embedding_per_chunk"] = True
     hypernet = Hypernetwork(target, n_tasks + 1, **sizes, hypernet_activation="relu")
+    if form.endswith("written"):
+        hypernet.weights = hypernet.generate
     precision = "bfloat16" if form == "bfloat16" else "float32"
     settings = {"batch_size": BATCH, "l2_memory_regularization": BETA, "precision": precision}
     learner = Learner(hypernet, target, RandomImages(), **settings, learned=range(n_tasks))
-    embeddings, head = tf.identity(hypernet.task_embeddings[:n_tasks]), tf.identity(hypernet.head)
-    hidden = hypernet.hidden(embeddings)
     memory = learner.remember(n_tasks)
+    if form in ("direct", "moments"):
+        embeddings, head = tf.identity(hypernet.task_embeddings[:n_tasks]), tf.identity(hypernet.head)
+        hidden = hypernet.hidden(embeddings)
     if form == "direct":
         memory = DirectMemory(embeddings, hidden @ head)
     if form == "moments":
@@ -213,11 +227,37 @@ def seconds_of_product(rows, inner, columns, dtype="float32"):
     return min(seconds)
 
 
-def profile(n_tasks, steps=20):
+def rows_floor(units):
+    """What a step with rows as chunks takes at least: (multiply-adds, bytes that are read from or written to RAM).
+
+    Each product once forwards, and backwards for what is learned; each tensor written once and read once by whoever
+    uses it: of the [B, units] ones the layer's output, ReLU's, and the gradients of both.
+    """
+    k, pixels, classes = 2 * ROWS_EMBEDDING + 1, TARGET[0], TARGET[-1]
+    chunks = pixels + 1 + classes + 1
+    task = BATCH * (2 * pixels * k + 3 * k * units + 3 * units * classes) + 3 * (classes + 1) * k * units
+    memory = 4 * k**2 * (units + chunks)
+    wide = BATCH * units * (2 + 3 + 2 + 3)  # output, ReLU's with both its products, gradient, the masked gradient's
+    head = k * units * (2 * 8 + 8)  # Adam's two updates of it; the memory's products
+    return task + memory, 4 * (wide + head + 3 * BATCH * pixels)
+
+
+def bytes_per_second():
+    """How fast this machine copies from RAM to RAM: bytes read and written."""
+    from_, to = np.ones(2**26, np.float32), np.empty(2**26, np.float32)
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        np.copyto(to, from_)
+        seconds.append(time.perf_counter() - start)
+    return 2 * from_.nbytes / min(seconds)
+
+
+def profile(form, n_tasks, steps=20):
     """Print the milliseconds that each operation takes in one of our steps; those that overlap count twice."""
     from hypernet_lib.quiet import tf
 
-    make_steps = library_steps("ours", n_tasks)
+    make_steps = library_steps(form, n_tasks)
     make_steps(3)
     with tempfile.TemporaryDirectory() as folder:
         with tf.profiler.experimental.Profile(folder):
@@ -240,11 +280,11 @@ def main():
     parser.add_argument("--tasks", nargs="+", type=int, default=[1, 10, 30, 100], help="numbers of remembered tasks")
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured; the fastest counts")
     parser.add_argument("--json", metavar="FILE", help="where to write the measurements")
-    parser.add_argument("--profile", type=int, metavar="TASKS", help="where the time of our step goes")
+    parser.add_argument("--profile", nargs=2, metavar=("FORM", "TASKS"), help="where the time of our step goes")
     parser.add_argument("--only", nargs=2, metavar=("FORM", "TASKS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.profile:
-        return profile(options.profile)
+        return profile(options.profile[0], int(options.profile[1]))
     if options.only:
         return print(json.dumps(measure(options.only[0], int(options.only[1]))))
     forms = FORMS + ["hypnettorch"] * bool(importlib.util.find_spec("hypnettorch"))
@@ -256,7 +296,7 @@ def main():
             sys.exit(f"{form} with {n_tasks} tasks: {output.stderr}")
         row = json.loads(output.stdout.splitlines()[-1])
         best[form, n_tasks] = min(row, best.get((form, n_tasks), row), key=lambda r: r["ms_per_step"])
-        print("{form:12} {tasks:4} tasks  {ms_per_step:8.2f} ms a step  {trace_s:6.2f} s of tracing  "
+        print("{form:17} {tasks:4} tasks  {ms_per_step:8.2f} ms a step  {trace_s:6.2f} s of tracing  "
               "{peak_mb:7.0f} MB".format(**row), flush=True)  # fmt: skip
     rows = list(best.values())
     peak = 2 * 2048**3 / seconds_of_product(2048, 2048, 2048) / 1e9
@@ -269,10 +309,21 @@ def main():
     fractions = {t: 2 * multiply_adds(t) / ms / 1e6 / peak for t, ms in ours.items()}
     for n_tasks, fraction in fractions.items():
         print(f"our step with {n_tasks} tasks: {fraction:.0%} of that")
+    floor, copied = {}, bytes_per_second()
+    for form in ("rows 4000", "rows 1000"):
+        (measured,) = [row["ms_per_step"] for row in rows if (row["form"], row["tasks"]) == (form, max(options.tasks))]
+        products, moved = rows_floor(int(form.split()[1]))
+        floor[form] = {
+            "ms_of_products": round(2 * products / peak / 1e6, 2),
+            "ms_of_copies": round(1e3 * moved / copied, 2),
+        }
+        print(f"{form}: {measured} ms a step; its products alone {floor[form]['ms_of_products']} ms at that speed, its "
+              f"bytes alone {floor[form]['ms_of_copies']} ms from and to RAM, at {copied / 1e9:.1f} GB/s")  # fmt: skip
     if options.json:
         from experiments.run import machine
 
         result = {"steps": rows, "peak_gflops": round(peak, 1), "wide_product_ms": wide, "machine": machine()}
+        result["floor"] = floor
         result["fraction_of_peak"] = {t: round(fraction, 3) for t, fraction in fractions.items()}
         Path(options.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
