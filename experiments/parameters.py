@@ -45,6 +45,9 @@ class Experiment(BaseModel):
     iters_per_task: Size = Field(500, description="training steps for a task; task 0 gets twice as many")
 
     dataset: str = Field("mnist", description="mnist, digits, or any TFDS set of single-channel images")
+    evaluate_on: Literal["test", "validation"] = Field(
+        "test", description="images to measure on; validation: the last twelfth of the training images, not trained on"
+    )
     seed: int = Field(0, ge=0, lt=2**31, description="decides permutations, initial weights and batches")
     learning_rate: float = Field(1e-3, gt=0, le=10, description="Adam's learning rate at the start of each task")
     final_learning_rate_fraction: float = Field(

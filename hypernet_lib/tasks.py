@@ -73,16 +73,23 @@ class PermutedTasks:
         train_labels [N], test_labels [M]: int32
         image_shape: (height, width); n_classes: number of classes
 
+    With `evaluate_on` "validation" the test images are the last twelfth of the training images (5,000 of MNIST's), and
+    are not trained on: settings are chosen on those, and results measured on "test".
+
     The permutations are those of Goodfellow et al., "An empirical investigation of catastrophic forgetting"
     (arXiv 1312.6211), section 5.3. Raises DataError where the data set cannot be had.
     """
 
-    def __init__(self, dataset: str = "mnist", seed: int = 0, center_pixels: bool = True):
-        self.dataset, self.seed = dataset, seed
+    def __init__(self, dataset: str = "mnist", seed: int = 0, center_pixels: bool = True, evaluate_on: str = "test"):
+        self.dataset, self.seed, self.evaluate_on = dataset, seed, evaluate_on
         *shape, self.n_classes = describe_dataset(dataset)
         self.image_shape = tuple(shape)
         load = _load_digits if dataset == "digits" else _load_with_tfds
         (train_images, train_labels), (test_images, test_labels) = load(dataset)
+        if evaluate_on == "validation":
+            n = len(train_labels) - len(train_labels) // 12
+            test_images, test_labels = train_images[n:], train_labels[n:]
+            train_images, train_labels = train_images[:n], train_labels[:n]
         mean = train_images.mean(axis=0 if center_pixels else None, dtype=np.float64).reshape(-1)  # [P] or [1]
         std = train_images.std(dtype=np.float64)
         self.train_images = _flat(train_images, mean, std)  # [N, P]

@@ -22,6 +22,16 @@ def digits():
     return PermutedTasks("digits", seed=3, center_pixels=False)
 
 
+def test_validation_images_are_the_last_of_the_training_images_and_no_others():
+    tasks, whole = PermutedTasks("digits", evaluate_on="validation"), PermutedTasks("digits")
+    n = len(whole.train_labels) - len(whole.train_labels) // 12
+    np.testing.assert_array_equal(np.r_[tasks.train_labels, tasks.test_labels], whole.train_labels)
+    assert len(tasks.train_labels) == n == len(tasks.train_images)
+    for images, part in ((tasks.train_images, slice(None, n)), (tasks.test_images, slice(n, None))):
+        pixels = np.corrcoef(images.mean(axis=1), whole.train_images[part].mean(axis=1))  # the same but for the mean
+        assert pixels[0, 1] > 0.999
+
+
 def test_task_0_is_the_identity_and_the_others_are_different_permutations(digits):
     np.testing.assert_array_equal(digits.permutation(0), range(64))
     permutations = [tuple(digits.permutation(task)) for task in range(100)]
