@@ -40,10 +40,11 @@ class Checkpoints:
     def save(self, learned: int, progress: dict) -> None:
         """Keep the hypernetwork as it is after `learned` tasks."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        new = tf.gather(self._hypernet.task_embeddings, range(self._kept, learned)).numpy()  # [1, E]
+        new = tf.gather(self._hypernet.task_embeddings, tf.range(self._kept, learned)).numpy()  # [1, E]
         self._embeddings.touch()
         with open(self._embeddings, "r+b") as file:
-            file.truncate(self._kept * new[0].nbytes)  # of a task that was cut off before its checkpoint was there
+            # What is there beyond is of a task that was cut off before its checkpoint was written.
+            file.truncate(self._kept * new.shape[1] * new.itemsize)
             file.seek(0, os.SEEK_END)
             file.write(new.tobytes())
             file.flush()

@@ -116,6 +116,26 @@ def hundred_tasks() -> pd.DataFrame:
     return pd.DataFrame(rows).T.astype({"runs": int})
 
 
+def by_age(folders: Iterable[str | Path], n: int) -> pd.DataFrame:
+    """Of finished runs of many tasks: ACC, the worst task, the first and the last n tasks, and each just learned."""
+    rows = {}
+    for folder in folders:
+        matrix = AccuracyMatrix(read_metrics(folder))
+        rows[Path(folder).name] = {
+            "ACC": matrix.acc,
+            "worst": matrix.worst,
+            f"oldest {n}": matrix.final[:n].mean(),
+            f"newest {n}": matrix.final[-n:].mean(),
+            "just learned": matrix.just_learned.mean(),
+        }
+    return pd.DataFrame(rows).T.rename_axis("run")
+
+
+def thousands() -> pd.DataFrame:
+    """What was tried for thousands of tasks, on validation images: params/search_thousands.yaml, in its order."""
+    return by_age(map(run_folder, load_experiments(PROJECT / "params" / "search_thousands.yaml")), n=100)
+
+
 def separate(baseline: str) -> pd.Series:
     """Mean accuracy of a baseline's separate networks, at each of the learning rates that were tried."""
     files = sorted((PROJECT / "outputs" / "separate").glob(f"{baseline}-rate*.csv"))
@@ -183,6 +203,9 @@ def _step_cost() -> str:
         "direct": "all weights generated in one product",
         "ours": "**ours**, the cheaper of two exact forms",
         "bfloat16": "ours with `precision: bfloat16`",
+        "rows 4000 written": "784-4000-10 in rows, all weights written",
+        "rows 4000": "**the same, its first layer never written** (`best`)",
+        "rows 1000": "784-1000-10 in rows, likewise (`fast`)",
     }
     steps = pd.DataFrame(json.loads((PROJECT / "outputs" / "benchmark_step.json").read_text())["steps"])
     table = steps.pivot(index="form", columns="tasks", values="ms_per_step")
@@ -193,10 +216,18 @@ def _step_cost() -> str:
     )
 
 
+def _thousands() -> str:
+    table = thousands()
+    return _markdown(
+        ["run", *table.columns], [[f"`{run}`", *_four(row, table.columns)] for run, row in table.iterrows()]
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "ten tasks": _ten_tasks,
     "a hundred tasks": _hundred_tasks,
     "in the size of one": _size_of_one,
+    "thousands of tasks": _thousands,
     "the cost of a step": _step_cost,
     "parameters": _parameters,
 }
