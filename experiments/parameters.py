@@ -77,7 +77,7 @@ class Experiment(BaseModel):
     )
 
     precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="of the memory loss's wide products; bfloat16: faster where the processor has it"
+        "float32", description="of the memory loss's wide products; bfloat16: faster on some processors, slower on others"
     )
 
     @field_validator("dataset")
