@@ -1,5 +1,5 @@
 # make run: the quickstart.  make test: every test.  Both set up .venv first, from requirements.lock, where it is not there,
-# and anew where it is another folder's (this one was copied or moved) or its Python is gone.
+# and anew where it is another folder's (this one was copied or moved) or its Python does not run.
 
 # The first Python of a right version; name another with `make PYTHON=/path/to/python run`.
 SUPPORTED = import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
@@ -8,8 +8,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 p
 
 .PHONY: run test notebooks report book lock clean
 
-OURS := $(shell test "$$(cat .venv/ready 2>/dev/null)" = "$$(pwd -P)" && .venv/bin/python -c "" 2>/dev/null && echo yes)
-ifneq ($(OURS),yes)
+# Programs in .venv/bin name the Python that they run with.
+USELESS := $(shell test ! -d .venv || { .venv/bin/python -c "" && grep -qF "$$(pwd -P)/.venv/" .venv/bin/pip; } 2>/dev/null || echo yes)
+ifeq ($(USELESS),yes)
 .PHONY: .venv/ready
 endif
 
@@ -56,10 +57,10 @@ clean:
 	@test -n "$(PYTHON)" && "$(PYTHON)" -c "$(SUPPORTED)" 2>/dev/null || { echo "This project needs Python 3.10, 3.11, 3.12 or 3.13, and '$(or $(PYTHON),python3)' is none of them. Install one, or name it: make PYTHON=/path/to/python $(or $(MAKECMDGOALS),run)" >&2; exit 1; }
 	@"$(PYTHON)" -c "import ensurepip, venv" 2>/dev/null || { echo "$(PYTHON) has no venv module. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@echo "Setting up .venv with $$("$(PYTHON)" --version): a few minutes, once"
-	"$(PYTHON)" -m venv $(if $(OURS),,--clear) .venv
+	"$(PYTHON)" -m venv $(if $(USELESS),--clear) .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@pwd -P > .venv/ready
+	@touch .venv/ready
 
 .venv/book: .venv/ready requirements-book.lock
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-book.lock

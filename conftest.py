@@ -6,10 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import pytest
-
-from experiments.environment import check_project, kernel_environment
-from experiments.parameters import ExperimentError
+from experiments.environment import kernel_environment
 
 PROJECT = Path(__file__).resolve().parent
 # Handed out unsolved, so its last cell fails; tests/test_exercises.py runs it.
@@ -17,10 +14,6 @@ collect_ignore = ["notebooks/07_exercises.ipynb"]
 
 
 def pytest_configure(config):
-    try:
-        check_project(PROJECT)
-    except ExperimentError as error:
-        raise pytest.UsageError(str(error)) from None
     folder = Path(tempfile.mkdtemp(prefix="kernel-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ.update(kernel_environment(folder))

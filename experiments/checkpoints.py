@@ -19,9 +19,11 @@ from hypernet_lib.targets import Target
 from hypernet_lib.tasks import Tasks
 from hypernet_lib.training import Learner
 
+IN_CHECKPOINT = "embeddings/.ATTRIBUTES/VARIABLE_VALUE"  # where earlier versions kept all embeddings
+
 
 class Checkpoints:
-    """The last two checkpoints of a run, in `folder`, and the embeddings of its finished tasks.
+    """The last two checkpoints of a run, in `<folder>/checkpoints`, and the embeddings of its finished tasks.
 
     A checkpoint holds the shared variables, and how far the run is: a dictionary that JSON can write. Adam's moments
     are not in it, since they start afresh with every task. Embeddings never change again: each is appended once to the
@@ -34,7 +36,8 @@ class Checkpoints:
         self._progress = tf.Variable("", dtype=tf.string)
         shared = {f"shared_{i}": variable for i, variable in enumerate(hypernet.shared_variables)}
         self._checkpoint = tf.train.Checkpoint(progress=self._progress, **shared)
-        self._folder, self._embeddings = folder, folder / "embeddings"
+        self._run, self._folder = folder, folder / "checkpoints"
+        self._embeddings = self._folder / "embeddings"
         self._kept, self._sum = 0, 0  # how many embeddings are in their file, and the check sum of those
 
     def save(self, learned: int, progress: dict) -> None:
@@ -55,7 +58,7 @@ class Checkpoints:
         for path in self._folder.glob(f"ckpt-{learned}.*"):
             with open(path, "rb+") as file:
                 os.fsync(file.fileno())
-        for number in checkpoint_numbers(self._folder.parent)[2:]:
+        for number in checkpoint_numbers(self._run)[2:]:
             for path in sorted(self._folder.glob(f"ckpt-{number}.*"), reverse=True):  # the index first
                 path.unlink()
 
@@ -64,14 +67,17 @@ class Checkpoints:
 
         A damaged checkpoint is named in a printed line, and the one before it is used.
         """
-        for number in checkpoint_numbers(self._folder.parent):
+        for number in checkpoint_numbers(self._run):
             path = str(self._folder / f"ckpt-{number}")
             try:
                 reader = tf.train.load_checkpoint(path)
                 for name in reader.get_variable_to_shape_map():
                     reader.get_tensor(name)  # reads all of it, sums checked, before anything is changed
                 progress = json.loads(reader.get_tensor("progress/.ATTRIBUTES/VARIABLE_VALUE"))
-                embeddings = self._read_embeddings(number, progress.pop("sum_of_embeddings"))
+                if earlier := reader.has_tensor(IN_CHECKPOINT):
+                    embeddings = reader.get_tensor(IN_CHECKPOINT)
+                else:
+                    embeddings = self._read_embeddings(number, progress.pop("sum_of_embeddings"))
             except Exception as error:  # TensorFlow raises nearly anything for a damaged file
                 print(
                     f"checkpoint {Path(path).name} is damaged ({type(error).__name__}: {error}): trying the one before"
@@ -79,7 +85,7 @@ class Checkpoints:
                 continue
             self._checkpoint.read(path).assert_existing_objects_matched()
             self._hypernet.task_embeddings[:number].assign(embeddings)
-            self._kept, self._sum = number, zlib.crc32(embeddings.tobytes())
+            self._kept, self._sum = (0, 0) if earlier else (number, zlib.crc32(embeddings.tobytes()))
             return progress
         return None
 
@@ -106,20 +112,19 @@ class LoadedRun(NamedTuple):
 def load_run(folder: str | Path) -> LoadedRun:
     """The network of a run as its newest checkpoint has it, finished or not; nothing in its folder is changed.
 
-    A relative folder is counted from the project's. Raises ExperimentError where there is no such run, or where it has
-    kept no weights, as those in git; DataError where its data set cannot be had.
+    A relative folder is counted from the project's. Raises ExperimentError where there is no such run, where it has
+    kept no weights, as those in git, or where they cannot be read; DataError where its data set cannot be had.
     """
     folder = PROJECT / Path(folder).expanduser()
     experiment = kept_experiment(folder)
     if experiment is None:
         raise ExperimentError(f"{shown(folder)}: no run is there, or its experiment.yaml cannot be read")
-    again = f"python run_experiments.py {shown(folder / 'experiment.yaml')} --set logdir=FOLDER"
-    none = f"{shown(folder)} has kept no weights: only its results are there. To make them: {again}"
+    again = f"to make them: python run_experiments.py {shown(folder / 'experiment.yaml')} --set logdir=FOLDER"
     if not checkpoint_numbers(folder):
-        raise ExperimentError(none)
+        raise ExperimentError(f"{shown(folder)} has kept no weights, only its results; {again}")
     tasks, target, learner = build(experiment)
-    progress = Checkpoints(folder / "checkpoints", learner.hypernet).restore()
+    progress = Checkpoints(folder, learner.hypernet).restore()
     if progress is None:
-        raise ExperimentError(none)
+        raise ExperimentError(f"{shown(folder)}: none of its checkpoints can be read; {again}")
     learner.restored(progress["learned"])
     return LoadedRun(experiment, tasks, target, learner.hypernet, learner, progress["learned"])

@@ -21,12 +21,13 @@ def check_project(place: Path) -> None:
 
     So it is after a folder was copied with its `.venv`: that one still means the code of the first.
     """
-    for folder in (place, *place.parents):
-        if (folder / "experiments" / "store.py").is_file() and folder.resolve() != PROJECT:
-            raise ExperimentError(
-                f"{folder} is another copy of the project than {PROJECT}, whose code this Python has; give it a Python "
-                f"of its own: make -C {folder} .venv/ready, or by hand as its README says"
-            )
+    folders = (folder for folder in (place, *place.parents) if (folder / "experiments" / "store.py").is_file())
+    folder = next(folders, PROJECT)
+    if not folder.samefile(PROJECT):
+        raise ExperimentError(
+            f"{folder} is another copy of the project than {PROJECT}, whose code this Python has; set up its own: make "
+            f"-C {folder} .venv/ready, or, without make, its README's three commands"
+        )
 
 
 def absolute_paths() -> dict[str, str]:
@@ -67,6 +68,6 @@ def kernel_environment(folder: Path) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         environment = {**os.environ, **kernel_environment(Path(folder))}
         sys.exit(subprocess.run(sys.argv[1:], env=environment).returncode)

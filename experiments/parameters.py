@@ -46,7 +46,7 @@ class Experiment(BaseModel):
 
     dataset: str = Field("mnist", description="mnist, digits, or any TFDS set of single-channel images")
     evaluate_on: Literal["test", "validation"] = Field(
-        "test", description="images to measure on; validation: the last twelfth of the training images, not trained on"
+        "test", description="images to measure on: test; or validation, a twelfth of the training images"
     )
     seed: int = Field(0, ge=0, lt=2**31, description="decides permutations, initial weights and batches")
     learning_rate: float = Field(1e-3, gt=0, le=10, description="Adam's learning rate at the start of each task")
@@ -77,7 +77,7 @@ class Experiment(BaseModel):
     )
 
     precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="of the memory loss's wide products; bfloat16: faster on some processors, slower on others"
+        "float32", description="of the memory loss's wide products; bfloat16: faster on some processors"
     )
 
     @field_validator("dataset")

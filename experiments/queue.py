@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -207,6 +208,11 @@ class Job:
 
     def _try(self) -> str | None:
         """One try. Returns what went wrong."""
+        # What the run leaves in a folder for temporary files goes with it, however the run ends.
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            return self._try_in({**os.environ, "TMPDIR": folder})
+
+    def _try_in(self, environment: dict[str, str]) -> str | None:
         more = ["--parent", str(os.getpid()), *["--overwrite"] * (self.overwrite and not self._begun_anew())]
         with self._starting:
             if self._stopped:
@@ -214,6 +220,7 @@ class Job:
             self._process = subprocess.Popen(
                 [*command(self.experiment, self.cores), *more],
                 cwd=PROJECT,
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,

@@ -59,12 +59,15 @@ def too_large(experiments: list[Experiment], jobs: int = 1) -> list[str]:
         for name, need in needs
         if need > has
     ]
+    disk = {}  # MB needed, by folder
     for experiment in experiments:
         folder = run_folder(experiment)
-        there = next(place for place in folder.parents if place.exists())
-        need, free = disk_needed(experiment) / 2**30, shutil.disk_usage(there).free / 2**30
-        if need > free and not folder.exists():  # one that has begun has some of it already
-            problems.append(f"{experiment.run_name}: needs about {need:,.2f} GiB of disk, {there} has {free:,.2f} free")
+        if not folder.exists():  # one that has begun has some of it already
+            there = next(place for place in folder.parents if place.exists())
+            disk[there] = disk.get(there, 0) + disk_needed(experiment) / 1e6
+    for place, need in disk.items():
+        if need > (free := shutil.disk_usage(place).free / 1e6):
+            problems.append(f"{place}: the runs need about {need:,.0f} MB, {free:,.0f} are free; choose another logdir")
     together = sum(sorted(need for _, need in needs)[-jobs:])
     if not 1 <= jobs <= cores:
         problems.append(f"--jobs {jobs}: expected 1 to {cores}, the cores that there are")

@@ -19,6 +19,7 @@ from experiments.environment import check_project
 from experiments.events import Events
 from experiments.parameters import Experiment, ExperimentError
 from experiments.store import (
+    checkpoint_numbers,
     clash,
     discard,
     lock,
@@ -63,9 +64,9 @@ class Run:
         """Take the folder, and set the learner to where this run stopped; `overwrite` starts it anew.
 
         Returns how many tasks are learned, 0 for a new run. Raises ExperimentError where another process carries out
-        this run, where another run has taken the folder, where a finished run's checkpoints are not there, or where the
-        learner has learned other tasks already; then nothing in the folder is changed. So it is where the notebook lies
-        in another copy of the project than the code.
+        this run, where another run has taken the folder, where its checkpoints cannot be read or, of a finished run,
+        are not there, where the learner has learned other tasks already, or where this process is in the folder of
+        another copy of the project than the code; then nothing in the folder is changed.
         """
         check_project(Path.cwd())
         self._lock, start = lock(self.folder), time.perf_counter()
@@ -75,8 +76,14 @@ class Run:
                 discard(self.folder)
             elif problem := clash(self.experiment):
                 raise ExperimentError(problem)
-            self._checkpoints = Checkpoints(self.folder / "checkpoints", learner.hypernet)
-            progress = self._checkpoints.restore() or {"learned": 0, "seconds": 0.0, "records": [], "losses": []}
+            self._checkpoints = Checkpoints(self.folder, learner.hypernet)
+            progress = self._checkpoints.restore()
+            if progress is None and checkpoint_numbers(self.folder):
+                raise ExperimentError(
+                    f"{shown(self.folder)}: none of its checkpoints can be read, and nothing is learned anew over them;"
+                    f" choose another run_name, or overwrite it"
+                )
+            progress = progress or {"learned": 0, "seconds": 0.0, "records": [], "losses": []}
             learned, last = progress["learned"], self.experiment.n_tasks_to_learn
             if (finished := self.summary) and learned < finished["tasks"]:
                 raise ExperimentError(

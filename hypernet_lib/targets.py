@@ -72,7 +72,7 @@ class MLP:
     ) -> list[tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]]:
         """(kernel [n, m], bias [m], None) of each layer; or, where it is not written, its rows of h and H.
 
-        The latter are ([n, k + 1], [k + 1], H [k + 1, m]). Which layers are written follows from shapes alone, the
+        The latter are ([n, k + 1], [1, k + 1], H [k + 1, m]). Which layers are written follows from shapes alone, the
         number of images included where it is known.
         """
         if not isinstance(weights, Chunks):

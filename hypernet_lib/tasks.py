@@ -193,7 +193,7 @@ def _tfds():
     Raises DataError where it would look for its data in another folder with every process.
     """
     folder = os.environ.get("TFDS_DATA_DIR", "")
-    if folder and "://" not in folder and not os.path.isabs(folder):
+    if folder and "://" not in folder and not os.path.isabs(os.path.expanduser(folder)):
         raise DataError(f"TFDS_DATA_DIR={folder} is counted from wherever a process is; expected an absolute path")
     from hypernet_lib.quiet import tf  # noqa: F401, I001  (first, so that TensorFlow is imported quietly)
     import tensorflow_datasets as tfds

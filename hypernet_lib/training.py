@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from hypernet_lib.memory import Memory, memory_gradients, remember
+from hypernet_lib.memory import LinearMemory, Memory, memory_gradients, remember
 from hypernet_lib.quiet import tf
 from hypernet_lib.targets import Chunks, Target
 from hypernet_lib.tasks import TaskData, Tasks, check
@@ -128,7 +128,7 @@ class Learner:
         self.memory_adam = Adam(hypernet.shared_variables) if updates == "two_states" else self.adam
         self.graphs = {}  # evaluation, and learning with each form of memory; each for any number of tasks and images
         self._last = {}  # what was last learned from and tested on: as given, and as tensors
-        self._memory = None  # the newest snapshot, of tasks that have not changed since
+        self._mean = None  # the newest snapshot by mean and scatter, of tasks that have not changed since
 
     def remember(self, n_tasks: int) -> Memory | None:
         """The snapshot of the first `n_tasks` tasks; None where nothing is to be held: no task, no beta, all frozen."""
@@ -138,13 +138,14 @@ class Learner:
             return None
         for task in range(n_tasks):
             self._check(task, learned=True)
-        self._memory = remember(self.hypernet, n_tasks, self.n_sampled(n_tasks), self._memory)
-        return self._memory
+        memory = remember(self.hypernet, n_tasks, self.n_sampled(n_tasks), self._mean)
+        self._mean = memory if isinstance(memory, LinearMemory) else None
+        return memory
 
     def restored(self, n_tasks: int) -> None:
         """Say that the first tasks were learned elsewhere, and the hypernetwork's variables are set to that."""
         self.learned.update(range(n_tasks))
-        self._memory = None
+        self._mean = None
 
     def n_sampled(self, n_tasks: int) -> int | None:
         """How many of the remembered tasks each step samples; None where it takes them all."""
@@ -167,7 +168,7 @@ class Learner:
         how = None if memory is None else self.n_sampled(int(memory.n_tasks)), frozen
         data = self._tensors("train", self.tasks.train(task))
         if task in self.learned:
-            self._memory = None
+            self._mean = None
         learn = self._graph(self._learn, SCALAR, SCALAR, _any_length(data), memory and _any_length(memory), *how)
         self.adam.reset()
         self.memory_adam.reset()

@@ -41,8 +41,11 @@ def hostile(tmp_path):
     for name, text in files.items():
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(text)
+    (home / "jupyter_nbconvert_config.py").write_text("c.ExecutePreprocessor.timeout = -5")
+    ours = ("JUPYTER_NO_CONFIG", "JUPYTER_RUNTIME_DIR", "PYTHONINSPECT")  # that pytest itself has from conftest.py
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name not in ours},
+        "JUPYTER_CONFIG_DIR": str(home),
         "MPLBACKEND": "agg",
         "JUPYTER_PATH": str(home),
         "IPYTHONDIR": str(home / "ipython"),
@@ -138,12 +141,13 @@ Run(experiment).resume(build(experiment).learner)
     assert f"make -C {copied} .venv/ready" in done.stderr and not (tmp_path / "tiny").exists()
     with pytest.raises(ExperimentError, match="another copy of the project"):
         check_project(copied / "notebooks" / "run.ipynb")
-    check_project(PROJECT / "notebooks" / "run.ipynb")
-    check_project(tmp_path)
+    (copied / "inner").symlink_to(PROJECT)
+    for ours in (PROJECT / "notebooks" / "run.ipynb", tmp_path, copied / "inner" / "notebooks"):
+        check_project(ours)
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="needs make")
-@pytest.mark.parametrize("state", ["ours", "of another folder", "Python gone", "none", "an older one"])
+@pytest.mark.parametrize("state", ["ours", "of another folder", "Python gone", "none", "set up in part"])
 def test_make_sets_up_anew_a_python_that_is_anothers_or_gone(state, copied):
     programs = copied / ".venv" / "bin"
     for name in ("requirements.lock", "requirements-book.lock"):
@@ -151,10 +155,13 @@ def test_make_sets_up_anew_a_python_that_is_anothers_or_gone(state, copied):
     if state != "none":
         programs.mkdir(parents=True)
         (programs / "python").symlink_to(sys.executable if state != "Python gone" else "/gone/python")
-        owner = {"of another folder": "/elsewhere", "an older one": ""}.get(state, copied.resolve())
-        (copied / ".venv" / "ready").write_text(f"{owner}\n")
+        owner = "/elsewhere" if state == "of another folder" else copied.resolve()
+        (programs / "pip").write_text(f"#!{owner}/.venv/bin/python\n")
+        if state != "set up in part":
+            (copied / ".venv" / "ready").touch()
     planned = subprocess.run(["make", "-n", "run"], cwd=copied, capture_output=True, text=True, check=True).stdout
-    assert ("-m venv --clear .venv" in planned) == (state != "ours")
+    assert ("-m pip install" in planned) == (state != "ours")
+    assert ("-m venv --clear .venv" in planned) == (state in ("of another folder", "Python gone"))
     assert "run_experiments.py params/quickstart.yaml" in planned
 
 
@@ -172,12 +179,12 @@ def test_folders_in_the_users_environment_are_counted_from_where_the_command_is_
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="becoming another user needs root")
-def test_another_user_reads_everything_and_runs_into_a_folder_of_their_own(tmp_path):
+def test_another_user_reads_everything_and_runs_into_a_folder_of_their_own(tmp_path, tmp_path_factory):
     """With no right to write anywhere in the project, nor a home of their own."""
     home = tmp_path / "theirs"
     home.mkdir()
     os.chown(home, 65534, 65534)
-    for folder in (tmp_path, *tmp_path.parents[:-2]):  # pytest keeps them to whoever runs it
+    for folder in (tmp_path, tmp_path.parent, tmp_path_factory.getbasetemp().parent):  # pytest keeps them to itself
         folder.chmod(0o755)
     file = write(home, n=1)
     who = {**HEED, "user": 65534, "group": 65534, "extra_groups": [], "env": {**os.environ, "HOME": "/nonexistent"}}

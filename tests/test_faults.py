@@ -1,6 +1,7 @@
 """What goes wrong in real life, done for real: nothing that was learned is lost, nothing half-written counts."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -14,7 +15,7 @@ import pytest
 import run_experiments
 from conftest import CLI, HEED, TINY, carry_out, loop, write
 from experiments.build import build
-from experiments.checkpoints import load_run
+from experiments.checkpoints import Checkpoints, load_run
 from experiments.files import load_experiments
 from experiments.parameters import ExperimentError
 from experiments.run import Run
@@ -98,9 +99,31 @@ def test_an_embedding_is_written_once_and_one_that_is_damaged_is_noticed(undistu
     assert_same_run(tmp_path / "tiny", undisturbed)
     (folder / "embeddings").write_bytes(whole[:3] + b"?" + whole[4:])
     capsys.readouterr()
-    with pytest.raises(ExperimentError, match="checkpoints are not there to go on from"):
-        carry_out(write(tmp_path, n=5))
+    for name in ("summary.json", "metrics.csv"):  # as of a run that is not finished
+        (tmp_path / "tiny" / name).unlink()
+    before = everything_below(tmp_path)
+    with pytest.raises(ExperimentError, match="none of its checkpoints can be read, and nothing is learned anew"):
+        carry_out(file)
     assert "ckpt-4 is damaged (ValueError: embeddings has not the 4 embeddings" in capsys.readouterr().out
+    assert everything_below(tmp_path) == before
+
+
+def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(undisturbed, tmp_path):
+    """It held the embeddings itself."""
+    file, folder = write(tmp_path), tmp_path / "tiny" / "checkpoints"
+    loop(file, "task", 2)
+    (experiment,) = load_experiments(file)
+    learner = build(experiment).learner
+    progress = {"learned": 2, **Checkpoints(tmp_path / "tiny", learner.hypernet).restore()}
+    shared = {f"shared_{i}": variable for i, variable in enumerate(learner.hypernet.shared_variables)}
+    kept = {
+        "embeddings": tf.Variable(learner.hypernet.task_embeddings[:2]),
+        "progress": tf.Variable(json.dumps(progress)),
+    }
+    tf.train.Checkpoint(**kept, **shared).write(str(folder / "ckpt-2"))
+    (folder / "embeddings").unlink()
+    carry_out(file)
+    assert_same_run(tmp_path / "tiny", undisturbed)
 
 
 def test_a_run_is_loaded_as_its_newest_checkpoint_has_it_and_nothing_is_changed(undisturbed, tmp_path):
@@ -151,7 +174,7 @@ def test_a_finished_run_whose_checkpoints_are_damaged_is_not_made_longer(undistu
     file = copy_of(undisturbed, tmp_path, n=5)
     for data in (tmp_path / "tiny" / "checkpoints").glob("ckpt-*.data-*"):
         data.write_bytes(b"")
-    with pytest.raises(ExperimentError, match="checkpoints are not there to go on from"):
+    with pytest.raises(ExperimentError, match="none of its checkpoints can be read"):
         carry_out(file)
     assert read_summary(tmp_path / "tiny") == read_summary(undisturbed)
     assert read_metrics(tmp_path / "tiny").equals(read_metrics(undisturbed))

@@ -127,7 +127,7 @@ def test_a_run_that_the_disk_has_no_room_for_is_refused_unless_it_has_begun(tmp_
     (experiment,) = load_experiments(file)
     monkeypatch.setattr(resources.shutil, "disk_usage", lambda place: type("Disk", (), {"free": 2**20}))
     assert run_experiments.main([str(file)]) == 2
-    assert f"tiny: needs about 0.00 GiB of disk, {tmp_path} has 0.00 free" in capsys.readouterr().err
+    assert f"{tmp_path}: the runs need about 4 MB, 1 are free; choose another logdir" in capsys.readouterr().err
     carry_out(file)
     kept = sum(path.stat().st_size for path in (tmp_path / "tiny").rglob("*"))
     assert kept < resources.disk_needed(experiment) < kept + 5 * 2**20

@@ -171,6 +171,8 @@ def test_data_that_each_process_would_look_for_elsewhere_are_refused_at_once(mon
     monkeypatch.setenv("TFDS_DATA_DIR", "tensorflow_datasets")
     with pytest.raises(DataError, match="TFDS_DATA_DIR=tensorflow_datasets.*expected an absolute path"):
         PermutedTasks("mnist")
+    monkeypatch.setenv("TFDS_DATA_DIR", "~/sets")  # which TFDS itself understands
+    assert describe_dataset("emnist/letters") == (28, 28, 37)
 
 
 @needs_mnist

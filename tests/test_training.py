@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hypernet_lib.hypernet import Hypernetwork
+from hypernet_lib.memory import remember
 from hypernet_lib.quiet import tf
 from hypernet_lib.targets import MLP, LeNet
 from hypernet_lib.tasks import PermutedTasks, TaskData
@@ -284,3 +285,22 @@ def test_what_tasks_share_is_frozen_after_so_many_tasks_and_then_nothing_is_forg
         assert losses[-5:].mean() < losses[:5].mean()
         if task >= 2:
             assert [learner.evaluate(old) for old in range(task)] == before
+
+
+def test_a_snapshot_is_of_the_tasks_as_they_are_now(digits):
+    """One that is kept up from task to task is given up when a task is learned again, or restored."""
+    learner = make(digits, n_tasks=5, n_chunks="rows", hidden_dims=[])
+    for task in range(3):
+        learner.learn(task, learner.remember(task))
+
+    def is_right():
+        now, afresh = learner.remember(3), remember(learner.hypernet, 3)
+        return all((a.numpy() == b.numpy()).all() for a, b in zip(now, afresh, strict=True))
+
+    assert is_right()
+    learner.learn(0)
+    assert is_right()
+    learner.hypernet.task_embeddings[1].assign(tf.zeros_like(learner.hypernet.task_embeddings[1]))
+    assert not is_right()
+    learner.restored(3)
+    assert is_right()
