@@ -108,10 +108,15 @@ class Hypernetwork(tf.Module):
             h = self.activation(tf.reshape(tasks + chunks, [-1, kernel.shape[1]]))  # [T C, u]
             for kernel, bias in deeper:
                 h = self.activation(h @ kernel + bias)  # [T C, u]
+            parts = [h]
         else:
-            tasks = tf.repeat(vectors, self.n_chunks // self.vectors_per_task, axis=0)  # [T C, E]
-            h = tf.concat([tf.tile(self.chunk_embeddings, [tf.shape(embeddings)[0], 1]), tasks], axis=1)
-        return tf.concat([h, tf.ones_like(h[:, :1])], axis=1)  # [T C, k + 1]
+            each = self.n_chunks // self.vectors_per_task
+            tasks = tf.repeat(vectors, each, axis=0) if each > 1 else vectors  # [T C, E]
+            chunks = self.chunk_embeddings.read_value()
+            if embeddings.shape[0] != 1:
+                chunks = tf.tile(chunks, [tf.shape(embeddings)[0], 1])  # [T C, E]
+            parts = [chunks, tasks]
+        return tf.concat([*parts, tf.ones_like(parts[0][:, :1])], axis=1)  # [T C, k + 1]
 
     def weights(self, embedding: tf.Tensor) -> Chunks:
         """The target network's weights for one task embedding [E], or [C E], as it applies them: not written yet."""

@@ -88,8 +88,10 @@ class MLP:
         runs = [(is_written, [i for i, _ in run]) for is_written, run in groupby(enumerate(written), lambda w: w[1])]
         n_chunks = [-(-sum(sizes[i] for i in run) // S) for _, run in runs]
         found = []
-        parts_of_h = tf.split(weights.hidden[: sum(n_chunks)], n_chunks)  # without chunks that hold nothing but surplus
-        for (is_written, run), hidden in zip(runs, parts_of_h, strict=True):
+        h = weights.hidden
+        if h.shape[0] != sum(n_chunks):
+            h = h[: sum(n_chunks)]  # without chunks that hold nothing but surplus
+        for (is_written, run), hidden in zip(runs, tf.split(h, n_chunks), strict=True):
             if is_written:
                 flat = Chunks(hidden, weights.head).write(sum(sizes[i] for i in run))
                 parts, head = unflatten(flat, [shape for i in run for shape in self.shapes[2 * i : 2 * i + 2]]), None

@@ -314,7 +314,7 @@ class Learner:
 
 def _any_length(tensors: NamedTuple) -> NamedTuple:
     """The tensors' shapes with their number of tasks, or of images, left open, so that nothing is traced twice."""
-    fixed = ("head", "permutation", "n_tasks")
+    fixed = tensors._fields if isinstance(tensors, LinearMemory) else ("head", "permutation", "n_tasks")
     return type(tensors)(
         **{
             name: None if t is None else tf.TensorSpec(t.shape if name in fixed else [None, *t.shape[1:]], t.dtype)
