@@ -62,7 +62,8 @@ def final_accuracies(runs: dict[str, pd.DataFrame]) -> Figure:
     figure, axes = _axes(8, 3.6)
     for name, metrics, style in _styled(runs):
         matrix = AccuracyMatrix(metrics)
-        axes.plot(matrix.final, **style, linestyle="", label=f"{name}: mean {matrix.acc:.4f}")
+        size = _marker_size(len(matrix.final))
+        axes.plot(matrix.final, **style, markersize=size, linestyle="", label=f"{name}: mean {matrix.acc:.4f}")
     axes.set(xlabel="task", ylabel="accuracy after the last task")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)  # above the axes: points may be anywhere in them
@@ -94,13 +95,18 @@ def task_over_time(runs: dict[str, pd.DataFrame], task: int = 0) -> Figure:
     return _done(figure)
 
 
+def _marker_size(n_points: int) -> float:
+    """Small enough for thousands of points to be told apart."""
+    return max(2.0, min(6.0, 1500 / n_points))
+
+
 def learned_and_kept(metrics: pd.DataFrame) -> Figure:
     """Accuracy on each task when it was just learned (R's diagonal) and after the last one (its last row)."""
     figure, axes = _axes(8, 3.6)
     matrix = AccuracyMatrix(metrics)
     points = {"just learned": matrix.just_learned, "after the last task": matrix.final}
     for name, accuracies, style in _styled(points):
-        axes.plot(accuracies, **style, linestyle="", label=name)
+        axes.plot(accuracies, **style, markersize=_marker_size(len(accuracies)), linestyle="", label=name)
     axes.set(xlabel="task", ylabel="accuracy")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
