@@ -16,7 +16,7 @@ And where chunks are the rows of a target network 784-units-10, as in params/bes
 
     rows 4000           that of params/best.yaml; its first layer is never written
     rows 4000 written   the same, but every weight is written in each step
-    rows 1000           that of params/thousands.yaml
+    rows 1000           that of params/thousands.yaml, while its head still learns
 
 Everything is measured in a few rounds, and the fastest counts: other users of a machine only ever slow it down.
 --profile shows instead where the time of our step goes, operation by operation.

@@ -99,7 +99,7 @@ class Checkpoints:
 
 
 class LoadedRun(NamedTuple):
-    """A run's network, to be used: by `learner.logits(images, task)`, or `learner.evaluate(task)`."""
+    """A run's network, to be used: by `learner.logits(images, task, permutation)`, or `learner.evaluate(task)`."""
 
     experiment: Experiment
     tasks: Tasks

@@ -1,4 +1,4 @@
-"""What a process starts with: the code of one project, and none of the user's own settings of Python and Jupyter.
+"""What a process starts with: this project's code, and none of the user's settings but PYTHONPATH and TFDS_DATA_DIR.
 
 python -m experiments.environment COMMAND...     a command, and the kernels that it starts, in such an environment
 """

@@ -205,7 +205,7 @@ def _step_cost() -> str:
         "bfloat16": "ours with `precision: bfloat16`",
         "rows 4000 written": "784-4000-10 in rows, all weights written",
         "rows 4000": "**the same, its first layer never written** (`best`)",
-        "rows 1000": "784-1000-10 in rows, likewise (`fast`)",
+        "rows 1000": "784-1000-10 in rows, likewise (as `fast`, not frozen)",
     }
     steps = pd.DataFrame(json.loads((PROJECT / "outputs" / "benchmark_step.json").read_text())["steps"])
     table = steps.pivot(index="form", columns="tasks", values="ms_per_step")

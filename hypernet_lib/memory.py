@@ -12,7 +12,7 @@ two exact forms. The direct form generates the weights: R = h H - W*, then
 
 The moments form never does. With d = h - h* and D = H - H*, R = d H + h* D without cancellation, so that
 
-    dL/dh ~ d (H H^T) + h* (D H^T)      dL/dH ~ (h^T d) H + (h^T h*) D         4 k^2 S multiply-adds, whatever n is
+    dL/dh ~ d (H H^T) + h* (D H^T)      dL/dH ~ (h^T d) H + (h^T h*) D         4 k^2 (S + n) multiply-adds
 
 With an empty trunk h is linear in the task embedding, and d the same for all tasks. Then the tasks enter by the mean of
 their h* and by its scatter alone, C rows in place of T C; both are kept up from task to task, none read again.

@@ -5,6 +5,8 @@ are the rows of its kernel W, that kernel is h H, and
 
     x W = (x h) H        B k (n + m) multiply-adds for B images, against n k m + B n m when W [n, m] is written first
 
+where a row of h has k numbers, the one included that is always 1 and brings the head's bias.
+
 It is exact, and so are its gradients.
 """
 
@@ -49,7 +51,7 @@ def unflatten(weights: tf.Tensor, shapes: Shapes) -> list[tf.Tensor]:
 class MLP:
     """A multilayer perceptron with ReLU between its layers: dims [784, 300, 10] is 784 pixels, 300 units, 10 logits.
 
-    Given chunks, it writes only the layers that are cheaper written.
+    Given chunks, it leaves a layer unwritten where its kernel's rows are chunks and that is cheaper.
     """
 
     def __init__(self, dims: list[int]):

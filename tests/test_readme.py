@@ -72,16 +72,17 @@ def test_what_the_run_of_250_tasks_reaches():
 
 
 def test_what_the_runs_of_2500_tasks_and_of_a_hundred_in_minutes_reach():
+    told = " ".join(README.split())
     many, ages = read_summary("outputs/thousands"), by_age(["outputs/thousands"], n=100).iloc[0]
     assert many["tasks"] == 2500
     reached = f"ACC {many['ACC']:.4f}, worst task {many['min']:.4f}, the oldest hundred {ages['oldest 100']:.4f}"
-    assert f"{reached}, the newest {ages['newest 100']:.4f}, in {many['seconds'] / 60:.0f} minutes" in README
+    assert f"{reached}, the newest {ages['newest 100']:.4f}, in {many['seconds'] / 60:.0f} minutes" in told
     sizes = kept_experiment(PROJECT / "outputs/thousands").sizes
-    assert f"{sizes.per_task:,} numbers, {sizes.per_task / sizes.n_weights:.1%} of a target network's" in README
-    assert f"{sizes.n_parameters(2500) / 1e6:.1f} million in all" in README
+    assert f"{sizes.per_task:,} numbers, {sizes.per_task / sizes.n_weights:.1%} of a target network's" in told
+    assert f"{sizes.n_parameters(2500) / 1e6:.1f} million in all" in told
     fast = read_summary("outputs/fast")
-    assert f"ACC {fast['ACC']:.4f}, worst {fast['min']:.4f}, in {fast['seconds']:.0f} seconds" in README
+    assert f"ACC {fast['ACC']:.4f}, worst {fast['min']:.4f}, in {fast['seconds']:.0f} seconds" in told
     steps = pd.DataFrame(json.loads((PROJECT / "outputs/benchmark_step.json").read_text())["steps"])
     loop = steps[steps["form"] == "original"].set_index("tasks")["ms_per_step"]
     hours = 500 * sum(np.interp(max(task, 1), loop.index, loop) for task in [0, *range(100)]) / 3.6e6
-    assert f"the original's loop would take {hours:.1f} hours" in README and fast["seconds"] < hours * 3600 / 60
+    assert f"would take {hours:.1f} hours" in told and fast["seconds"] < hours * 3600 / 60
