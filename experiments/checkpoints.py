@@ -98,6 +98,31 @@ class Checkpoints:
         return found.reshape(n_tasks, length)
 
 
+def write_weights(file: Path, hypernet: Hypernetwork, n_learned: int) -> None:
+    """Keep the network of a finished run in one file that NumPy reads: the shared variables, the learned embeddings."""
+    arrays = {f"shared_{i}": variable.numpy() for i, variable in enumerate(hypernet.shared_variables)}
+    partial = file.with_name(file.name + ".partial")
+    try:
+        with open(partial, "wb") as opened:
+            np.savez(opened, task_embeddings=hypernet.task_embeddings[:n_learned].numpy(), **arrays)
+            opened.flush()
+            os.fsync(opened.fileno())
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _read_weights(file: Path, hypernet: Hypernetwork) -> int:
+    """Set the network to what the file has; returns how many tasks are learned. NumPy checks the sums."""
+    with np.load(file) as kept:
+        arrays = dict(kept)
+    n_learned = len(arrays["task_embeddings"])
+    for i, variable in enumerate(hypernet.shared_variables):
+        variable.assign(arrays[f"shared_{i}"])
+    hypernet.task_embeddings[:n_learned].assign(arrays["task_embeddings"])
+    return n_learned
+
+
 class LoadedRun(NamedTuple):
     """A run's network, to be used: by `learner.logits(images, task, permutation)`, or `learner.evaluate(task)`."""
 
@@ -110,7 +135,9 @@ class LoadedRun(NamedTuple):
 
 
 def load_run(folder: str | Path) -> LoadedRun:
-    """The network of a run as its newest checkpoint has it, finished or not; nothing in its folder is changed.
+    """The network of a finished run from its `weights.npz`, or of another as its newest checkpoint has it.
+
+    Nothing in its folder is changed.
 
     A relative folder is counted from the project's. Raises ExperimentError where there is no such run, where it has
     kept no weights, as those in git, or where they cannot be read; DataError where its data set cannot be had.
@@ -120,11 +147,18 @@ def load_run(folder: str | Path) -> LoadedRun:
     if experiment is None:
         raise ExperimentError(f"{shown(folder)}: no run is there, or its experiment.yaml cannot be read")
     again = f"to make them: python run_experiments.py {shown(folder / 'experiment.yaml')} --set logdir=FOLDER"
-    if not checkpoint_numbers(folder):
+    is_whole = (folder / "weights.npz").exists()
+    if not is_whole and not checkpoint_numbers(folder):
         raise ExperimentError(f"{shown(folder)} has kept no weights, only its results; {again}")
     tasks, target, learner = build(experiment)
-    progress = Checkpoints(folder, learner.hypernet).restore()
-    if progress is None:
-        raise ExperimentError(f"{shown(folder)}: none of its checkpoints can be read; {again}")
-    learner.restored(progress["learned"])
-    return LoadedRun(experiment, tasks, target, learner.hypernet, learner, progress["learned"])
+    try:
+        if is_whole:
+            n_learned = _read_weights(folder / "weights.npz", learner.hypernet)
+        else:
+            n_learned = Checkpoints(folder, learner.hypernet).restore()["learned"]
+    except Exception as error:  # of a damaged file nearly anything
+        raise ExperimentError(
+            f"{shown(folder)}: its weights cannot be read ({type(error).__name__}); {again}"
+        ) from error
+    learner.restored(n_learned)
+    return LoadedRun(experiment, tasks, target, learner.hypernet, learner, n_learned)

@@ -44,9 +44,9 @@ def ram_needed(experiment: Experiment) -> int:
 
 
 def disk_needed(experiment: Experiment) -> int:
-    """About how many bytes a run's folder will have: every embedding once, and two checkpoints while a third comes."""
+    """About how many bytes a run's folder will have: two checkpoints while a third comes, and all weights."""
     sizes, n_tasks = experiment.sizes, experiment.n_tasks_to_learn
-    return 2**22 + 4 * (3 * sizes.shared + n_tasks * sizes.per_task)
+    return 2**22 + 4 * (4 * sizes.shared + 2 * n_tasks * sizes.per_task)  # each embedding in a file of its own as well
 
 
 def too_large(experiments: list[Experiment], jobs: int = 1) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from experiments.checkpoints import Checkpoints
+from experiments.checkpoints import Checkpoints, write_weights
 from experiments.environment import check_project
 from experiments.events import Events
 from experiments.parameters import Experiment, ExperimentError
@@ -76,7 +76,7 @@ class Run:
                 discard(self.folder)
             elif problem := clash(self.experiment):
                 raise ExperimentError(problem)
-            self._checkpoints = Checkpoints(self.folder, learner.hypernet)
+            self._hypernet, self._checkpoints = learner.hypernet, Checkpoints(self.folder, learner.hypernet)
             progress = self._checkpoints.restore()
             if progress is None and checkpoint_numbers(self.folder):
                 raise ExperimentError(
@@ -105,7 +105,8 @@ class Run:
         ]
         self.folder.mkdir(parents=True, exist_ok=True)
         if learned < last:
-            (self.folder / "summary.json").unlink(missing_ok=True)  # of a run that now becomes longer
+            for name in ("summary.json", "weights.npz"):  # of a run that now becomes longer
+                (self.folder / name).unlink(missing_ok=True)
         write_atomically(self.folder / "experiment.yaml", self.experiment.to_yaml())
         if learned:
             next_step = f"going on with task {learned}" if learned < last else "nothing is left to learn"
@@ -142,7 +143,7 @@ class Run:
             ) from error
 
     def finish(self) -> dict:
-        """Write `summary.json`, which only a finished run has, give the folder back, and return what it says.
+        """Write the weights and `summary.json`, as of a finished run; give the folder back, and return the latter.
 
         What a run measured that was finished before stays as it is.
         """
@@ -158,6 +159,8 @@ class Run:
             "machine": machine(),
         }
         self._events.results(summary)
+        if finished is None or not (self.folder / "weights.npz").exists():
+            write_weights(self.folder / "weights.npz", self._hypernet, n_tasks)
         if finished is None:
             write_atomically(self.folder / "summary.json", json.dumps(summary, indent=2) + "\n")
         self.release()

@@ -14,7 +14,8 @@ from experiments.parameters import Experiment, ExperimentError
 
 PROJECT = Path(__file__).resolve().parents[1]
 # Everything that a run writes into its folder.
-OWN = ["experiment.yaml", "metrics.csv", "summary.json", "run.ipynb", "*.partial", "events.out.tfevents.*"]
+OWN = ["experiment.yaml", "metrics.csv", "summary.json", "weights.npz", "run.ipynb", "*.partial"]
+OWN += ["events.out.tfevents.*"]
 OWN += ["checkpoints", "checkpoints/embeddings", "checkpoints/ckpt-*", "checkpoints/ckpt-*_temp/*"]
 OWN += ["checkpoints/checkpoint", "figures", "figures/*.png", "tensorboard", "tensorboard/events.*"]  # earlier versions
 OWN += [".ipynb_checkpoints", ".ipynb_checkpoints/run-checkpoint.ipynb"]  # where somebody has looked at the report

@@ -143,6 +143,21 @@ def test_a_run_is_loaded_as_its_newest_checkpoint_has_it_and_nothing_is_changed(
     assert everything_below(tmp_path) == before
 
 
+def test_a_finished_run_is_loaded_from_one_file_and_is_what_its_checkpoint_was(undisturbed, tmp_path):
+    for name, left_out in (("weights", "checkpoints"), ("checkpoints", "weights.npz"), ("damaged", "checkpoints")):
+        shutil.copytree(undisturbed, tmp_path / name, ignore=shutil.ignore_patterns(left_out))
+    one, other = [load_run(tmp_path / name).hypernet for name in ("weights", "checkpoints")]
+    for a, b in zip(one.variables, other.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+    whole = (tmp_path / "damaged" / "weights.npz").read_bytes()
+    (tmp_path / "damaged" / "weights.npz").write_bytes(whole[:300] + b"?" * 9 + whole[309:])
+    with pytest.raises(ExperimentError, match="damaged: its weights cannot be read"):
+        load_run(tmp_path / "damaged")
+    (tmp_path / "longer").mkdir()
+    carry_out(copy_of(undisturbed, tmp_path / "longer", n=5))
+    assert load_run(tmp_path / "longer" / "tiny").n_learned == 5
+
+
 def test_a_run_that_kept_no_weights_says_so_and_how_to_make_them(tmp_path):
     with pytest.raises(ExperimentError, match="outputs/best has kept no weights.*outputs/best/experiment.yaml --set"):
         load_run("outputs/best")
