@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.build import build
 from experiments.parameters import Experiment, ExperimentError
-from experiments.store import PROJECT, checkpoint_numbers, kept_experiment, shown
+from experiments.store import PROJECT, checkpoint_numbers, kept_experiment, replacing, shown
 from hypernet_lib.hypernet import Hypernetwork
 from hypernet_lib.quiet import tf
 from hypernet_lib.targets import Target
@@ -34,8 +34,7 @@ class Checkpoints:
     def __init__(self, folder: Path, hypernet: Hypernetwork):
         self._hypernet = hypernet
         self._progress = tf.Variable("", dtype=tf.string)
-        shared = {f"shared_{i}": variable for i, variable in enumerate(hypernet.shared_variables)}
-        self._checkpoint = tf.train.Checkpoint(progress=self._progress, **shared)
+        self._checkpoint = tf.train.Checkpoint(progress=self._progress, **_shared(hypernet))
         self._run, self._folder = folder, folder / "checkpoints"
         self._embeddings = self._folder / "embeddings"
         self._kept, self._sum = 0, 0  # how many embeddings are in their file, and the check sum of those
@@ -98,18 +97,16 @@ class Checkpoints:
         return found.reshape(n_tasks, length)
 
 
+def _shared(hypernet: Hypernetwork) -> dict[str, tf.Variable]:
+    """The variables that tasks share, by their names in files."""
+    return {f"shared_{i}": variable for i, variable in enumerate(hypernet.shared_variables)}
+
+
 def write_weights(file: Path, hypernet: Hypernetwork, n_learned: int) -> None:
     """Keep the network of a finished run in one file that NumPy reads: the shared variables, the learned embeddings."""
-    arrays = {f"shared_{i}": variable.numpy() for i, variable in enumerate(hypernet.shared_variables)}
-    partial = file.with_name(file.name + ".partial")
-    try:
-        with open(partial, "wb") as opened:
-            np.savez(opened, task_embeddings=hypernet.task_embeddings[:n_learned].numpy(), **arrays)
-            opened.flush()
-            os.fsync(opened.fileno())
-        os.replace(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)
+    shared = {name: variable.numpy() for name, variable in _shared(hypernet).items()}
+    with replacing(file) as opened:
+        np.savez(opened, task_embeddings=hypernet.task_embeddings[:n_learned].numpy(), **shared)
 
 
 def _read_weights(file: Path, hypernet: Hypernetwork) -> int:
@@ -117,8 +114,8 @@ def _read_weights(file: Path, hypernet: Hypernetwork) -> int:
     with np.load(file) as kept:
         arrays = dict(kept)
     n_learned = len(arrays["task_embeddings"])
-    for i, variable in enumerate(hypernet.shared_variables):
-        variable.assign(arrays[f"shared_{i}"])
+    for name, variable in _shared(hypernet).items():
+        variable.assign(arrays[name])
     hypernet.task_embeddings[:n_learned].assign(arrays["task_embeddings"])
     return n_learned
 

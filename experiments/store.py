@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pandas as pd
 import yaml
@@ -203,10 +206,17 @@ def read_metrics(folder: str | Path) -> pd.DataFrame:
 
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file's text in one step: a reader, or a crash, finds the old text or the new, never a part."""
+    with replacing(path) as file:
+        file.write(text.encode("utf-8"))
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to be written, which replaces the one at this path in one step, once the block has come to its end."""
     partial = path.with_name(path.name + ".partial")
     try:
-        with open(partial, "w", encoding="utf-8") as file:
-            file.write(text)
+        with open(partial, "wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())  # on the disk before it replaces anything
         os.replace(partial, path)

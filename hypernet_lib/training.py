@@ -284,7 +284,7 @@ class Learner:
             logits = self.target(hypernet.weights(self.embedding), images, permutation)  # [B, classes]
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
         gradients = tape.gradient(loss, variables)
-        if self.l2_regularization and len(variables) > 1:
+        if self.l2_regularization and variables[-1] is hypernet.head:
             decay = np.full([hypernet.head.shape[0], 1], 2 * self.l2_regularization, np.float32)
             decay[-1] = 0  # the bias does not decay
             gradients[-1] += decay * hypernet.head

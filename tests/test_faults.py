@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+from trials.soak import events
 
 import run_experiments
 from conftest import CLI, HEED, TINY, carry_out, loop, write
@@ -34,16 +35,6 @@ def assert_same_run(folder, reference):
     for key in theirs.get_variable_to_shape_map():
         if not key.startswith(("progress", "save_counter")):  # the progress also counts seconds
             np.testing.assert_array_equal(ours.get_tensor(key), theirs.get_tensor(key))
-
-
-def events(folder):
-    """{scalar: [(step, value), ...]} from a run's TensorBoard events, the seconds aside, which differ."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    accumulator = EventAccumulator(str(folder)).Reload()
-    scalars = [tag for tag in accumulator.Tags()["tensors"] if tag not in ("experiment", "seconds") and tag[0] != "_"]
-    points = {tag: accumulator.Tensors(tag) for tag in scalars}
-    return {tag: [(p.step, float(tf.make_ndarray(p.tensor_proto))) for p in ps] for tag, ps in points.items()}
 
 
 @pytest.mark.parametrize(

@@ -82,18 +82,21 @@ def kill_at(process, logdir, moment, n_tasks, size):
     return False
 
 
-def results(logdir):
-    """What every run has measured, in its file and as TensorBoard reads it; {run: (metrics.csv, {scalar: points})}."""
+def events(folder):
+    """{scalar: [(step, value), ...]} from a run's TensorBoard events, the seconds aside, which differ."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.util.tensor_util import make_ndarray
 
-    found = {}
-    for path in Path(logdir).glob("*/metrics.csv"):
-        events = EventAccumulator(str(path.parent)).Reload()
-        tags = [tag for tag in events.Tags()["tensors"] if tag not in ("experiment", "seconds") and tag[0] != "_"]
-        points = {tag: [(p.step, float(make_ndarray(p.tensor_proto))) for p in events.Tensors(tag)] for tag in tags}
-        found[path.parent.name] = path.read_bytes(), points
-    return found
+    accumulator = EventAccumulator(str(folder)).Reload()
+    scalars = [tag for tag in accumulator.Tags()["tensors"] if tag not in ("experiment", "seconds") and tag[0] != "_"]
+    points = {tag: accumulator.Tensors(tag) for tag in scalars}
+    return {tag: [(p.step, float(make_ndarray(p.tensor_proto))) for p in ps] for tag, ps in points.items()}
+
+
+def results(logdir):
+    """What every run has measured, in its file and as TensorBoard reads it; {run: (metrics.csv, {scalar: points})}."""
+    found = Path(logdir).glob("*/metrics.csv")
+    return {path.parent.name: (path.read_bytes(), events(path.parent)) for path in found}
 
 
 def is_whole(logdir, n_runs):
