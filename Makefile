@@ -26,17 +26,17 @@ TO_EXECUTE = $(filter-out notebooks/07_exercises.ipynb,$(wildcard notebooks/*.ip
 notebooks: .venv/ready
 	$(EXECUTE) $(TO_EXECUTE)
 
-# Make the README's tables, the parameters cells of notebook 03 and run.ipynb, and notebook 04 anew; nothing is trained.
+# Make the tables of README and docs, the parameters cells of notebook 03 and run.ipynb, and notebook 04 anew; nothing is trained.
 report: .venv/ready
 	.venv/bin/python -m experiments.report
 	$(EXECUTE) notebooks/04_results.ipynb
 
-# The course as static pages in docs/_build/html, from the README and the notebooks as committed; links are checked.
+# The course as static pages in docs/_build/html, from the README, docs/ and the notebooks as committed; links are checked.
 book: .venv/book
 	rm -rf docs/_build
 	mkdir -p docs/_build/source/docs
 	cp -R README.md docs/index.md notebooks docs/_build/source
-	cp docs/faults.md docs/_build/source/docs
+	cp $(filter-out docs/index.md,$(wildcard docs/*.md)) docs/_build/source/docs
 	.venv/bin/python -m sphinx -W --keep-going -q -c docs docs/_build/source docs/_build/html
 	.venv/bin/python docs/check.py
 

@@ -16,5 +16,5 @@ Where to change what:
     baselines/   other methods to compare with
     tables       every table of results, read from outputs/
     plots        every figure
-    report       writes those tables, and the parameters, where README and notebooks show them
+    report       writes those tables, and the parameters, where README, docs/ and notebooks show them
 """

@@ -1,7 +1,7 @@
 """One experiment: every parameter with its type, bound, default and meaning.
 
 A default is set here. The library's signatures repeat it, for who uses them alone, and a test names each that differs.
-`make report` writes the README's table, and the meanings in the notebooks' parameters cells, from these fields.
+`make report` writes the table of docs/experiments.md, and the meanings in the notebooks' parameters cells, from them.
 """
 
 from __future__ import annotations

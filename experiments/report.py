@@ -1,4 +1,4 @@
-"""Write anew what is made from other files: the README's tables, and the parameters cells of notebooks.
+"""Write anew what is made from other files: the tables of README and docs/, and the parameters cells of notebooks.
 
     python -m experiments.report
 
@@ -15,7 +15,7 @@ from experiments.parameters import Experiment
 from experiments.store import PROJECT, write_atomically
 from experiments.tables import TABLES
 
-README = PROJECT / "README.md"
+PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 # Notebooks whose parameters cell names parameters of an experiment; the template names them all.
 TEMPLATE = PROJECT / "notebooks" / "run.ipynb"
 CELLS = [PROJECT / "notebooks" / "03_continual_run.ipynb", TEMPLATE]
@@ -52,7 +52,8 @@ def with_parameters(notebook: nbformat.NotebookNode, every: bool) -> nbformat.No
 
 
 def main() -> None:
-    write_atomically(README, filled(README.read_text(encoding="utf-8")))
+    for path in PAGES:
+        write_atomically(path, filled(path.read_text(encoding="utf-8")))
     for path in CELLS:
         notebook = with_parameters(nbformat.read(path, as_version=4), every=path == TEMPLATE)
         write_atomically(path, nbformat.writes(notebook) + "\n")

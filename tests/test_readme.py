@@ -2,30 +2,36 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from experiments.files import load_experiments
-from experiments.report import filled
+from experiments.report import PAGES, filled
 from experiments.store import PROJECT, kept_experiment, read_summary
 from experiments.tables import TABLES, by_age, runs_table, separate
 
-README = (PROJECT / "README.md").read_text(encoding="utf-8")
-FAULTS = (PROJECT / "docs" / "faults.md").read_text(encoding="utf-8")
+TEXTS = {path.relative_to(PROJECT): path.read_text(encoding="utf-8") for path in PAGES}
+README, EXPERIMENTS, FAULTS, LIBRARY = [
+    TEXTS[Path(name)] for name in ("README.md", "docs/experiments.md", "docs/faults.md", "docs/library.md")
+]
+LINKS = [
+    (page, link) for page, text in TEXTS.items() for link in sorted(set(re.findall(r"\]\((?!http)([^)]+)\)", text)))
+]
 
 
 def test_the_ten_lines_of_python_learn_three_tasks_and_keep_them(capsys):
-    (block,) = re.findall(r"```python\n(.*?)```", README, flags=re.S)
-    exec(compile(block, "README.md", "exec"), {})
+    (block,) = re.findall(r"```python\n(.*?)```", LIBRARY, flags=re.S)
+    exec(compile(block, "docs/library.md", "exec"), {})
     accuracies = [float(number) for number in re.findall(r"\d\.\d+", capsys.readouterr().out)]
     assert len(accuracies) == 3
     assert min(accuracies) > 0.9
 
 
 def test_the_yaml_examples_are_valid_experiment_files(tmp_path):
-    example, sweep = re.findall(r"```yaml\n(.*?)```", README, flags=re.S)
+    example, sweep = re.findall(r"```yaml\n(.*?)```", EXPERIMENTS, flags=re.S)
     (tmp_path / "example.yaml").write_text(example)
     assert [e.run_name for e in load_experiments(tmp_path / "example.yaml")] == ["my_first_run", "my_second_run"]
     (tmp_path / "sweep.yaml").write_text(sweep)
@@ -33,12 +39,12 @@ def test_the_yaml_examples_are_valid_experiment_files(tmp_path):
     assert (len(names), names[0], names[-1]) == (9, "digits-beta0.001-s0", "digits-beta10-s2")
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!http)([^)]+)\)", README))))
-def test_links_within_the_project_lead_to_files(link):
-    assert (PROJECT / link).exists()
+@pytest.mark.parametrize("page, link", LINKS, ids=str)
+def test_links_within_the_project_lead_to_files(page, link):
+    assert (PROJECT / page.parent / link).exists()
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(test_\w+)`", README + FAULTS))))
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(test_\w+)`", "".join(TEXTS.values())))))
 def test_tests_that_the_readme_and_the_page_on_faults_name_are_there(name):
     assert any(f"def {name}(" in file.read_text(encoding="utf-8") for file in (PROJECT / "tests").glob("test_*.py"))
 
@@ -50,8 +56,8 @@ def test_every_row_of_the_page_on_faults_names_a_test():
 
 
 def test_its_tables_are_the_ones_that_make_report_makes():
-    assert README.count("<!-- table: ") == len(TABLES)
-    assert filled(README) == README
+    assert sum(text.count("<!-- table: ") for text in TEXTS.values()) == len(TABLES)
+    assert all(filled(text) == text for text in TEXTS.values())
 
 
 def test_how_far_the_best_runs_stay_below_separate_networks():
