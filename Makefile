@@ -26,7 +26,8 @@ TO_EXECUTE = $(filter-out notebooks/07_exercises.ipynb,$(wildcard notebooks/*.ip
 notebooks: .venv/ready
 	$(EXECUTE) $(TO_EXECUTE)
 
-# Make the tables of README and docs, the parameters cells of notebook 03 and run.ipynb, and notebook 04 anew; nothing is trained.
+# Make the tables and figures of README and docs, the parameters cells of notebook 03 and run.ipynb, and notebook 04 anew;
+# nothing is trained.
 report: .venv/ready
 	.venv/bin/python -m experiments.report
 	$(EXECUTE) notebooks/04_results.ipynb
@@ -36,7 +37,7 @@ book: .venv/book
 	rm -rf docs/_build
 	mkdir -p docs/_build/source/docs
 	cp -R README.md docs/index.md notebooks docs/_build/source
-	cp $(filter-out docs/index.md,$(wildcard docs/*.md)) docs/_build/source/docs
+	cp -R $(filter-out docs/index.md,$(wildcard docs/*.md)) docs/images docs/_build/source/docs
 	.venv/bin/python -m sphinx -W --keep-going -q -c docs docs/_build/source docs/_build/html
 	.venv/bin/python docs/check.py
 

@@ -91,7 +91,7 @@ def _report(outcomes: list, experiments: list) -> None:
     finished = [o.experiment for o in outcomes if not o.error]
     if finished:
         print()
-        _print(runs_table(map(run_folder, finished))[["ACC", "min", "forgetting", "compression", "seconds"]])
+        _print(runs_table(map(run_folder, finished))[["ACC", "min", "forgetting", "parameters", "per_task", "seconds"]])
         print()
         for experiment in finished:
             folder = run_folder(experiment)

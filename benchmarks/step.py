@@ -12,9 +12,9 @@ Random images in place of MNIST, each form in a process of its own, with nothing
     bfloat16   ours, with `precision: bfloat16`
     hypnettorch   that package's regularizer, where it and torch are installed
 
-And where chunks are the rows of a target network 784-units-10, as in params/best.yaml:
+And where chunks are the rows of a target network 784-units-10, as in params/best.yaml, with embeddings of 35 numbers:
 
-    rows 4000           that of params/best.yaml; its first layer is never written
+    rows 4000           units = 4000; its first layer is never written
     rows 4000 written   the same, but every weight is written in each step
     rows 1000           that of params/thousands.yaml, while its head still learns
 

@@ -14,7 +14,8 @@ Where to change what:
     queue        many experiments: planned, side by side, tried once more, shown as they go
     resources    RAM and cores: how much an experiment needs, and its share
     baselines/   other methods to compare with
+    rounding     a finished run tested again, the numbers of its task embeddings rounded to few bits
     tables       every table of results, read from outputs/
     plots        every figure
-    report       writes those tables, and the parameters, where README, docs/ and notebooks show them
+    report       writes those tables and figures, and the parameters, where README, docs/ and notebooks show them
 """

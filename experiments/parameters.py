@@ -48,6 +48,7 @@ class Experiment(BaseModel):
     evaluate_on: Literal["test", "validation"] = Field(
         "test", description="images to measure on: test; or validation, a twelfth of the training images"
     )
+    narrow_tasks: int = Field(0, ge=0, le=10_000, description="first tasks that show two of the classes each, not all")
     seed: int = Field(0, ge=0, lt=2**31, description="decides permutations, initial weights and batches")
     learning_rate: float = Field(1e-3, gt=0, le=10, description="Adam's learning rate at the start of each task")
     final_learning_rate_fraction: float = Field(
@@ -66,11 +67,11 @@ class Experiment(BaseModel):
     )
     hypernet_activation: Literal["relu", "leaky_relu", "gelu"] = Field("gelu", description="the trunk's nonlinearity")
     center_pixels: bool = Field(True, description="subtract each pixel's own mean, not the mean of all pixels")
-    freeze_shared_after: Literal["never"] | Size = Field(
-        "never", description="tasks after which nothing that tasks share is learned any more; or never"
+    freeze_shared_after: Literal["never"] | Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        "never", description="tasks after which what they share is frozen, 0: from the start; or never"
     )
-    updates: Literal["two", "two_states", "combined"] = Field(
-        "two", description="in a step: two updates sharing Adam's state, two_states, or one combined"
+    updates: Literal["two", "two_states", "combined", "lookahead"] = Field(
+        "two", description="in a step: two with one state of Adam, two_states, one combined, or lookahead"
     )
     regularized_tasks: Literal["all"] | Size = Field(
         "all", description="remembered tasks in each memory loss: all, or a number to sample above 50"
@@ -120,6 +121,16 @@ class Experiment(BaseModel):
             self.num_chunks,
             self.hypernet_hidden_dims,
         )
+
+    @property
+    def size(self) -> dict[str, float]:
+        """How large it is at its end: all parameters; those that one more task adds; the first in target networks."""
+        sizes, n_tasks = self.sizes, self.n_tasks_to_learn
+        return {
+            "parameters": sizes.n_parameters(n_tasks),
+            "per_task": sizes.per_task,
+            "in_target_networks": round(sizes.in_target_networks(n_tasks), 4),
+        }
 
     @property
     def notes(self) -> list[str]:

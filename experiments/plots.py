@@ -170,6 +170,42 @@ def grouped(table: pd.DataFrame, x: str, y: str, by: str, line="-", log="", leve
     return _done(figure)
 
 
+def accuracy_against_size(table: pd.DataFrame, published: pd.DataFrame) -> Figure:
+    """Accuracy against numbers: for one more task (left), and in all (right); a line joins three and more equals.
+
+    Both tables have the columns `method`, `per_task`, `parameters`, `ACC`, `sd` (drawn as a bar), `label`, and `images`
+    that a task was learned from. Equal are rows of one method with as many images as most of `table` has. The axis of
+    accuracies is stretched towards 1, as their errors shrink: by log(ACC / (1 - ACC)).
+    """
+    with plt.rc_context(STYLE):
+        figure, panels = plt.subplots(1, 2, figsize=(10.5, 4.4), sharey=True)
+    methods = {**dict(list(table.groupby("method", sort=False))), "published": published}
+    for axes, column in zip(panels, ["per_task", "parameters"], strict=True):
+        for name, rows, style in _styled(methods):
+            rows = rows.sort_values(column)
+            equal = rows[rows["images"] == table["images"].median()]
+            if len(equal) > 2:
+                axes.plot(equal[column], equal["ACC"], color=style["color"])
+            axes.errorbar(rows[column], rows["ACC"], rows["sd"].fillna(0), **style, linestyle="", capsize=2, label=name)
+            # The uppermost line has room to its left, the others have it below; single points above.
+            place = {"xytext": (-6, 2), "ha": "right"} if name == table["method"].iloc[0] else {"xytext": (5, 4)}
+            place = {"xytext": (5, -11)} if len(equal) > 2 and "ha" not in place else place
+            for x, y, label in zip(rows[column], rows["ACC"], rows["label"], strict=True):
+                axes.annotate(label, (x, y), textcoords="offset points", fontsize=7, **place)
+        axes.set(xscale="log", yscale="logit")
+        left, right = axes.get_xlim()
+        axes.set_xlim(left / 1.5, 3 * right)  # room for the labels of the outer points
+        axes.minorticks_off()
+    ticks = [
+        t for t in (0.5, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.96, 0.97, 0.98, 0.985) if t > table["ACC"].min() - 0.03
+    ]
+    panels[0].set_yticks(ticks, labels=ticks)
+    panels[0].set(xlabel="numbers that one more task adds", ylabel="accuracy after 100 tasks")
+    panels[1].set(xlabel="numbers in all, for 100 tasks")
+    panels[1].legend(fontsize=8, loc="lower right")
+    return _done(figure)
+
+
 def filling_matrix(metrics: pd.DataFrame, after: list[int]) -> Figure:
     """The accuracy matrix as it fills, a panel for each number of learned tasks in `after`."""
     R, n = AccuracyMatrix(metrics).R, len(after)

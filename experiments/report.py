@@ -1,4 +1,4 @@
-"""Write anew what is made from other files: the tables of README and docs/, and the parameters cells of notebooks.
+"""Write anew what is made from other files: the tables and figures of README and docs/, notebooks' parameters cells.
 
     python -m experiments.report
 
@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import re
 
+import matplotlib.pyplot as plt
 import nbformat
 
 from experiments.parameters import Experiment
-from experiments.store import PROJECT, write_atomically
-from experiments.tables import TABLES
+from experiments.plots import accuracy_against_size
+from experiments.store import PROJECT, replacing, write_atomically
+from experiments.tables import TABLES, by_size, published
 
+FIGURES = PROJECT / "docs" / "images"
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 # Notebooks whose parameters cell names parameters of an experiment; the template names them all.
 TEMPLATE = PROJECT / "notebooks" / "run.ipynb"
@@ -51,12 +54,23 @@ def with_parameters(notebook: nbformat.NotebookNode, every: bool) -> nbformat.No
     return notebook
 
 
+def draw() -> None:
+    """Draw the figures that README and docs/ show, as SVG."""
+    FIGURES.mkdir(exist_ok=True)
+    # The same figure is the same file: without the day, and with the names of its parts keyed by a constant.
+    with plt.rc_context({"svg.hashsalt": "figure", "svg.fonttype": "path"}):
+        figure = accuracy_against_size(by_size(), published())
+        with replacing(FIGURES / "accuracy_against_size.svg") as opened:
+            figure.savefig(opened, format="svg", metadata={"Date": None})
+
+
 def main() -> None:
-    for path in PAGES:
-        write_atomically(path, filled(path.read_text(encoding="utf-8")))
     for path in CELLS:
         notebook = with_parameters(nbformat.read(path, as_version=4), every=path == TEMPLATE)
         write_atomically(path, nbformat.writes(notebook) + "\n")
+    for path in PAGES:
+        write_atomically(path, filled(path.read_text(encoding="utf-8")))
+    draw()
 
 
 if __name__ == "__main__":

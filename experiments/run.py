@@ -105,7 +105,7 @@ class Run:
         ]
         self.folder.mkdir(parents=True, exist_ok=True)
         if learned < last:
-            for name in ("summary.json", "weights.npz"):  # of a run that now becomes longer
+            for name in ("summary.json", "weights.npz", "rounded.csv"):  # of a run that now becomes longer
                 (self.folder / name).unlink(missing_ok=True)
         write_atomically(self.folder / "experiment.yaml", self.experiment.to_yaml())
         if learned:
@@ -153,7 +153,7 @@ class Run:
             "run_name": self.experiment.run_name,
             "tasks": n_tasks,
             **{name: round(value, 6) for name, value in AccuracyMatrix(self.metrics).summary().items()},
-            "compression": round(self.experiment.sizes.compression(n_tasks), 4),
+            **self.experiment.size,
             "seconds": round(time.perf_counter() - self._start, 1),
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
             "machine": machine(),

@@ -17,7 +17,7 @@ from experiments.parameters import Experiment, ExperimentError
 
 PROJECT = Path(__file__).resolve().parents[1]
 # Everything that a run writes into its folder.
-OWN = ["experiment.yaml", "metrics.csv", "summary.json", "weights.npz", "run.ipynb", "*.partial"]
+OWN = ["experiment.yaml", "metrics.csv", "summary.json", "weights.npz", "rounded.csv", "run.ipynb", "*.partial"]
 OWN += ["events.out.tfevents.*"]
 OWN += ["checkpoints", "checkpoints/embeddings", "checkpoints/ckpt-*", "checkpoints/ckpt-*_temp/*"]
 OWN += ["checkpoints/checkpoint", "figures", "figures/*.png", "tensorboard", "tensorboard/events.*"]  # earlier versions
@@ -27,6 +27,12 @@ OWN += [".ipynb_checkpoints", ".ipynb_checkpoints/run-checkpoint.ipynb"]  # wher
 def run_folder(experiment: Experiment) -> Path:
     """Where a run keeps its files: `<logdir>/<run_name>`, a relative logdir counted from the project's folder."""
     return PROJECT / Path(experiment.logdir).expanduser() / experiment.run_name
+
+
+def separate_files(experiment: Experiment) -> tuple[Path, Path]:
+    """Of separate networks: where the accuracies of an experiment's tasks are, and its parameters; no run's folder."""
+    folder = run_folder(experiment)
+    return folder.with_name(f"{folder.name}.csv"), folder.with_name(f"{folder.name}.yaml")
 
 
 def is_finished(experiment: Experiment) -> bool:

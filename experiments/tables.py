@@ -7,17 +7,28 @@ them; their Markdown is in `TABLES`, by name.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from experiments.files import load_experiments
-from experiments.parameters import Experiment
-from experiments.store import PROJECT, kept_experiment, read_metrics, read_summary, run_folder, status
+from experiments.parameters import Experiment, ExperimentError
+from experiments.store import (
+    PROJECT,
+    is_finished,
+    kept_experiment,
+    read_metrics,
+    read_summary,
+    run_folder,
+    separate_files,
+    shown,
+    status,
+)
 from hypernet_lib.metrics import AccuracyMatrix
 
-RESULTS = ["ACC", "min", "BWT", "forgetting", "compression", "seconds"]  # of a finished run, in this order
+RESULTS = ["ACC", "min", "BWT", "forgetting", "seconds"]  # of a finished run, in this order
 TESTED = [10, 20, 30, 50, 100]  # tasks learned when all so far were tested
 SEEDS = ["", "-s1", "-s2"]  # endings of the folders of a run that was made with seeds 0 to 2
 
@@ -41,21 +52,20 @@ HUNDRED = {
     ),
 }
 WHOSE = ("the original", "ours, its settings", "ours, our defaults")
-# Runs of a hundred tasks, and the separate networks that have the same target, steps and batches.
-SEPARATE = {
-    "big_network_big_regularization": "big",
-    "best": "best",
-    "best_without_limit": "best",
-    "best_published_target": "best_published_target",
+# What the table and the figure of accuracy against size show: files of experiments, and who learned them.
+BY_SIZE = {
+    "an embedding for each chunk": ["best", "sizes"],
+    "one embedding a task": ["hundred_tasks"],
+    "separate networks": ["separate"],
 }
 
 
 def runs_table(folders: Iterable[str | Path]) -> pd.DataFrame:
     """A row for each folder of a run, named after it: its parameters, tasks learned and, once finished, its results.
 
-    Columns: every parameter, lists as text; `learned`, how many tasks; those of `RESULTS`, not a number before the run
-    is finished. Relative folders are counted from the project's folder. A folder where no run was ever started is a
-    row of nothing.
+    Columns: every parameter, lists as text; `learned`, how many tasks; how large it is with all of them; those of
+    `RESULTS`, not a number before the run is finished. Relative folders are counted from the project's folder. A folder
+    where no run was ever started is a row of nothing.
     """
     runs, rows = [], []
     for folder in folders:
@@ -65,6 +75,7 @@ def runs_table(folders: Iterable[str | Path]) -> pd.DataFrame:
         row = {key: str(value) if isinstance(value, list) else value for key, value in asked.items()}
         row["learned"] = int(read_metrics(path)["learned"].max()) if (path / "metrics.csv").exists() else 0
         summary = read_summary(path) or {}
+        row |= experiment.size if experiment else {}
         rows.append({**row, **{result: summary.get(result, float("nan")) for result in RESULTS}})
         runs.append(path.name)
     return pd.DataFrame(rows, index=pd.Index(runs, name="run"))
@@ -136,10 +147,125 @@ def thousands() -> pd.DataFrame:
     return by_age(map(run_folder, load_experiments(PROJECT / "params" / "search_thousands.yaml")), n=100)
 
 
-def separate(baseline: str) -> pd.Series:
-    """Mean accuracy of a baseline's separate networks, at each of the learning rates that were tried."""
-    files = sorted((PROJECT / "outputs" / "separate").glob(f"{baseline}-rate*.csv"))
-    return pd.Series({file.stem.split("-rate")[1]: pd.read_csv(file)["accuracy"].mean() for file in files})
+def over_seeds(file: str, alone: bool = False) -> pd.DataFrame:
+    """A row for each experiment of params/<file>.yaml, over its seeds: what it asked, how large it is, what came of it.
+
+    Columns: `runs`; `tasks`, `target`, `E`, `steps`, `batch`; `parameters`, `per_task`; `ACC`, the mean over runs, and
+    `sd`, their standard deviation; `worst`, the lowest accuracy of any task in any run; `just learned`, `forgetting`
+    and `seconds`, means. `alone`: what separate networks made of them. Raises ExperimentError where one is not done.
+    """
+    groups: dict[str, list[Experiment]] = {}
+    for experiment in load_experiments(PROJECT / "params" / f"{file}.yaml"):
+        groups.setdefault(re.sub(r"-s\d+$", "", experiment.run_name), []).append(experiment)
+    rows = {}
+    for name, experiments in groups.items():
+        first = experiments[0]
+        runs = pd.DataFrame([_alone(e) if alone else _of_run(e) for e in experiments])
+        rows[name] = {
+            "runs": len(runs),
+            "tasks": first.n_tasks_to_learn,
+            "target": "-".join(map(str, first.innernet_all_dims)),
+            "E": float("nan") if alone else first.task_embedding_dim,
+            "steps": first.iters_per_task,
+            "batch": first.batch_size,
+            **runs[["parameters", "per_task"]].iloc[0],
+            "ACC": runs["ACC"].mean(),
+            "sd": runs["ACC"].std(),
+            "worst": runs["worst"].min(),
+            **runs[["just learned", "forgetting", "seconds"]].mean(),
+        }
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("run")
+    return table.astype({"parameters": int, "per_task": int})
+
+
+def _of_run(experiment: Experiment) -> dict[str, float]:
+    """What came of one experiment's run, and its size."""
+    folder = run_folder(experiment)
+    if not is_finished(experiment):
+        raise ExperimentError(f"{shown(folder)} is no finished run with the parameters asked for: {_again(experiment)}")
+    matrix = AccuracyMatrix(read_metrics(folder))
+    return {
+        **experiment.size,
+        "ACC": matrix.acc,
+        "worst": matrix.worst,
+        "just learned": matrix.just_learned.mean(),
+        "forgetting": matrix.forgetting,
+        "seconds": read_summary(folder)["seconds"],
+    }
+
+
+def _alone(experiment: Experiment) -> dict[str, float]:
+    """What separate networks made of one experiment, and their size."""
+    results, parameters = separate_files(experiment)
+    if not results.exists() or not parameters.exists() or parameters.read_text("utf-8") != experiment.to_yaml():
+        raise ExperimentError(
+            f"{shown(results)} is not there, or was measured with other parameters: "
+            f"python -m experiments.baselines.separate FILE --only {experiment.run_name}"
+        )
+    accuracies, P = pd.read_csv(results)["accuracy"], experiment.sizes.n_weights
+    mean = accuracies.mean()
+    numbers = {"ACC": mean, "worst": accuracies.min(), "just learned": mean, "forgetting": 0.0}
+    return {"parameters": len(accuracies) * P, "per_task": P, **numbers, "seconds": float("nan")}
+
+
+def _again(experiment: Experiment) -> str:
+    return f"python run_experiments.py FILE --only {experiment.run_name}"
+
+
+def by_size() -> pd.DataFrame:
+    """Accuracy after a hundred tasks and size: the rows of `over_seeds` of all that is compared, and their `method`.
+
+    That is every experiment of BY_SIZE with a hundred tasks and a memory. `label` is what a row is called where the
+    method is known already, `images` how many a task was learned from.
+    """
+    tables = [
+        over_seeds(file, alone=method == "separate networks").assign(method=method)
+        for method, files in BY_SIZE.items()
+        for file in files
+    ]
+    table = pd.concat(tables).query("tasks == 100 and run != 'big_network_no_regularization'")
+    table = table.assign(images=table["steps"] * table["batch"])
+    return table.assign(label=[_label(run, row) for run, row in table.iterrows()])
+
+
+def _label(run: str, row: pd.Series) -> str:
+    if row["method"] == "separate networks":
+        name = row["target"]
+    else:
+        name = run.split("_network")[0] if "_network" in run else f"E = {row['E']:.0f}"
+    return name if row["images"] <= 500 * 256 else f"{name}, {row['steps']} x {row['batch']}"
+
+
+def published() -> pd.DataFrame:
+    """What others measured on a hundred permutations: with the columns of `by_size` that they tell."""
+    table = pd.read_csv(PROJECT / "outputs" / "published" / "permuted_mnist_100.csv", index_col="name")
+    images = table["steps"] * table["batch"]
+    return table.assign(label=table.index, method="published", images=images, sd=float("nan"))
+
+
+def rates() -> pd.DataFrame:
+    """Separate networks' mean accuracy on validation images, a row for each of them, a column for each rate."""
+    experiments = load_experiments(PROJECT / "params" / "search_separate.yaml")
+    rows = [(e.run_name.split("-rate")[0], e.learning_rate, _alone(e)["ACC"]) for e in experiments]
+    return pd.DataFrame(rows, columns=["run", "rate", "ACC"]).pivot(index="run", columns="rate", values="ACC")
+
+
+def rounded(folder: str | Path) -> pd.DataFrame:
+    """A run whose embeddings were rounded (`experiments.rounding`): by the bits of a number, ACC and the worst task.
+
+    `bytes per task` is what an embedding takes, with the one number that it is scaled by; as learned it has 32 bits.
+    Raises ExperimentError where the run was not rounded.
+    """
+    folder = PROJECT / folder
+    if not (folder / "rounded.csv").exists():
+        raise ExperimentError(f"{shown(folder)} has no rounded.csv: python -m experiments.rounding {shown(folder)}")
+    accuracies = pd.read_csv(folder / "rounded.csv").groupby("bits", sort=False)["accuracy"]
+    summary = read_summary(folder)
+    as_learned = pd.DataFrame({"ACC": summary["ACC"], "worst": summary["min"]}, index=[32])
+    table = pd.concat([as_learned, accuracies.agg(ACC="mean", worst="min")]).rename_axis("bits")
+    per_task = kept_experiment(folder).sizes.per_task
+    table.insert(0, "bytes per task", [-(-per_task * bits // 8) + 4 * (bits < 32) for bits in table.index])
+    return table
 
 
 def search(file: str) -> pd.DataFrame:
@@ -157,7 +283,7 @@ def search(file: str) -> pd.DataFrame:
             "steps": table["iters_per_task"],
             "just learned": [accuracies.mean() for accuracies in just_learned],
             "the last ten": [accuracies[-10:].mean() for accuracies in just_learned],
-            **{result: table[result] for result in ("ACC", "forgetting", "compression")},
+            **{result: table[result] for result in ("ACC", "forgetting")},
         }
     )
 
@@ -174,8 +300,8 @@ def _ten_tasks() -> str:
     ends = ("", "_original_settings", "_small", "_no_memory")
     table = runs_table(f"outputs/permuted_mnist_10{end}" for end in ends)
     accuracies = ["ACC", "min", "forgetting"]
-    rows = [[f"`{run}`", *_four(row, accuracies), f"{row['compression']:.2f}"] for run, row in table.iterrows()]
-    return _markdown(["run", *accuracies, "compression"], rows)
+    rows = [[f"`{run}`", *_four(row, accuracies), *_sizes(row)] for run, row in table.iterrows()]
+    return _markdown(["run", *accuracies, "parameters", "per task"], rows)
 
 
 def _hundred_tasks() -> str:
@@ -183,17 +309,25 @@ def _hundred_tasks() -> str:
     for (experiment, whose), row in hundred_tasks().iterrows():
         spread = "" if pd.isna(row["+-"]) else f" ± {row['+-']:.4f}"
         *before, at_100 = _four(row, TESTED)
-        rows.append([experiment, whose, f"{row['runs']:.0f}", *before, at_100 + spread, f"{row['worst']:.4f}"])
-    return _markdown(["experiment", "whose", "runs", *map(str, TESTED), "worst at 100"], rows)
+        (size,) = _sizes(runs_table([f"outputs/{_sized_as(experiment, whose)}"]).iloc[0])[:1]
+        rows.append([experiment, whose, size, f"{row['runs']:.0f}", *before, at_100 + spread, f"{row['worst']:.4f}"])
+    return _markdown(["experiment", "whose", "parameters", "runs", *map(str, TESTED), "worst at 100"], rows)
 
 
-def _size_of_one() -> str:
-    rows, accuracies = [], ["ACC", "min", "forgetting"]
-    for run, row in runs_table(f"outputs/{name}" for name in SEPARATE).iterrows():
-        target = "-".join(map(str, json.loads(row["innernet_all_dims"])))
-        alone = f"{separate(SEPARATE[run]).max():.4f}"
-        rows.append([f"`{run}`", target, f"{row['compression']:.2f}", *_four(row, accuracies), alone])
-    return _markdown(["run", "target network", "compression", *accuracies, "separate"], rows)
+def _sized_as(experiment: str, whose: str) -> str:
+    """The folder of a run of ours that has the same sizes; the original's are those of ours with its settings."""
+    _, its_settings, our_defaults = HUNDRED[experiment]
+    return (our_defaults if whose == WHOSE[2] else its_settings)[0]
+
+
+def _by_size() -> str:
+    rows = []
+    for run, row in by_size().iterrows():
+        spread = "" if pd.isna(row["sd"]) else f" ± {row['sd']:.4f}"
+        shown = [f"{row['steps']} x {row['batch']}", *_sizes(row), f"{row['ACC']:.4f}{spread}", f"{row['worst']:.4f}"]
+        length = "" if pd.isna(row["E"]) else f"{row['E']:.0f}"
+        rows.append([row["method"], f"`{run}`", row["target"], length, *shown])
+    return _markdown(["method", "run", "target", "E", "steps", "parameters", "per task", "ACC", "worst"], rows)
 
 
 def _step_cost() -> str:
@@ -204,8 +338,8 @@ def _step_cost() -> str:
         "ours": "**ours**, the cheaper of two exact forms",
         "bfloat16": "ours with `precision: bfloat16`",
         "rows 4000 written": "784-4000-10 in rows, all weights written",
-        "rows 4000": "**the same, its first layer never written** (`best`)",
-        "rows 1000": "784-1000-10 in rows, likewise (as `fast`, not frozen)",
+        "rows 4000": "**the same, its first layer never written**",
+        "rows 1000": "784-1000-10 in rows, likewise",
     }
     steps = pd.DataFrame(json.loads((PROJECT / "outputs" / "benchmark_step.json").read_text())["steps"])
     table = steps.pivot(index="form", columns="tasks", values="ms_per_step")
@@ -226,11 +360,16 @@ def _thousands() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "ten tasks": _ten_tasks,
     "a hundred tasks": _hundred_tasks,
-    "in the size of one": _size_of_one,
+    "accuracy and size": _by_size,
     "thousands of tasks": _thousands,
     "the cost of a step": _step_cost,
     "parameters": _parameters,
 }
+
+
+def _sizes(row: pd.Series) -> list[str]:
+    """Parameters in all and for each task, as text."""
+    return [f"{row[name]:,.0f}" for name in ("parameters", "per_task")]
 
 
 def _four(row: pd.Series, names: list) -> list[str]:

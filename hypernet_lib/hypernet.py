@@ -88,9 +88,9 @@ class Hypernetwork(tf.Module):
         return self.sizes.n_parameters(self.task_embeddings.shape[0])
 
     @property
-    def compression(self) -> float:
-        """Parameters of the hypernetwork, all embeddings included, for each weight of ONE target network."""
-        return self.sizes.compression(self.task_embeddings.shape[0])
+    def in_target_networks(self) -> float:
+        """How many separate target networks have as many weights as this has parameters, all embeddings included."""
+        return self.sizes.in_target_networks(self.task_embeddings.shape[0])
 
     def hidden(self, embeddings: tf.Tensor) -> tf.Tensor:
         """The trunk's output for every (task, chunk), from task embeddings [T, E]: h [T C, k + 1].

@@ -96,6 +96,6 @@ class HypernetSizes:
         """How many numbers are learned in all, the embeddings of `n_tasks` tasks included."""
         return self.shared + n_tasks * self.per_task
 
-    def compression(self, n_tasks: int) -> float:
-        """Parameters of the hypernetwork, all embeddings included, for each weight of ONE target network."""
+    def in_target_networks(self, n_tasks: int) -> float:
+        """How many separate target networks have as many weights as the hypernetwork has parameters, all in all."""
         return self.n_parameters(n_tasks) / self.n_weights

@@ -76,12 +76,22 @@ class PermutedTasks:
     With `evaluate_on` "validation" the test images are the last twelfth of the training images (5,000 of MNIST's), and
     are not trained on: settings are chosen on those, and results measured on "test".
 
+    The first `narrow_tasks` show two classes each, 2 t and 2 t + 1 (and again from 0 after the last), the others all:
+    what is taught first is then less than what is needed later.
+
     The permutations are those of Goodfellow et al., "An empirical investigation of catastrophic forgetting"
     (arXiv 1312.6211), section 5.3. Raises DataError where the data set cannot be had.
     """
 
-    def __init__(self, dataset: str = "mnist", seed: int = 0, center_pixels: bool = True, evaluate_on: str = "test"):
-        self.dataset, self.seed, self.evaluate_on = dataset, seed, evaluate_on
+    def __init__(
+        self,
+        dataset: str = "mnist",
+        seed: int = 0,
+        center_pixels: bool = True,
+        evaluate_on: str = "test",
+        narrow_tasks: int = 0,
+    ):
+        self.dataset, self.seed, self.evaluate_on, self.narrow_tasks = dataset, seed, evaluate_on, narrow_tasks
         *shape, self.n_classes = describe_dataset(dataset)
         self.image_shape = tuple(shape)
         load = _load_digits if dataset == "digits" else _load_with_tfds
@@ -100,12 +110,18 @@ class PermutedTasks:
             array.flags.writeable = False  # so that who has a copy of it, a graph or a device, need not ask again
 
     def train(self, task: int) -> TaskData:
-        """All training images, in the task's order of pixels."""
-        return TaskData(self.train_images, self.train_labels, self.permutation(task))
+        """All training images, or those of the task's two classes, in the task's order of pixels."""
+        return self._shown(task, self.train_images, self.train_labels)
 
     def test(self, task: int) -> TaskData:
-        """All test images, in the task's order of pixels."""
-        return TaskData(self.test_images, self.test_labels, self.permutation(task))
+        """All test images, or those of the task's two classes, in the task's order of pixels."""
+        return self._shown(task, self.test_images, self.test_labels)
+
+    def _shown(self, task, images, labels):
+        if task < self.narrow_tasks:
+            is_shown = np.isin(labels, [(2 * task + i) % self.n_classes for i in (0, 1)])
+            images, labels = images[is_shown], labels[is_shown]
+        return TaskData(images, labels, self.permutation(task))
 
     @property
     def n_pixels(self) -> int:

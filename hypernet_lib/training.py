@@ -61,6 +61,19 @@ class Adam:
                 epsilon=self.epsilon, grad=tf.convert_to_tensor(gradient),
             )  # fmt: skip
 
+    def changes(
+        self, gradients: list[tf.Tensor], variables: list[tf.Variable], learning_rate: tf.Tensor
+    ) -> list[tf.Tensor]:
+        """By how much `apply` would move each variable; nothing moves, and no step is counted."""
+        steps = tf.cast(self.steps + 1, tf.float32)
+        rate = learning_rate * tf.sqrt(1 - self.beta2**steps) / (1 - self.beta1**steps)
+        changes = []
+        for gradient, variable in zip(gradients, variables, strict=True):
+            m, v = self.moments[variable.ref()]
+            m, v = m + (1 - self.beta1) * (gradient - m), v + (1 - self.beta2) * (gradient**2 - v)
+            changes.append(-rate * m / (tf.sqrt(v) + self.epsilon))
+        return changes
+
 
 class Learner:
     """Teaches a hypernetwork one task after the other (von Oswald et al., arXiv 1906.00695, section 2).
@@ -74,9 +87,10 @@ class Learner:
         l2_memory_regularization: beta, the strength of the memory loss.
         regularized_tasks: "all", or how many remembered tasks each step samples once more than 50 are remembered.
         freeze_shared_after: after how many tasks nothing that tasks share is learned any more, only the embedding of a
-            task, and no memory is needed; "never".
+            task, and no memory is needed; 0: from the start; "never".
         updates: "two" (the task's, then the memory's, with one Adam state, as in the original), "two_states" (each has
-            a state of its own) or "combined" (one update on the sum of both losses).
+            a state of its own), "combined" (one update on the sum of both losses) or "lookahead" (one update on that
+            sum, but with the memory loss taken where the task's update alone would lead: the paper's equation 2).
         precision: of the memory loss's wide products, "float32" or "bfloat16"; everything else is float32.
         seed: decides the batches and the sampled tasks, both keyed by (seed, task, step).
         learned: the tasks that the hypernetwork has learned already.
@@ -215,11 +229,13 @@ class Learner:
         variables = [self.embedding, *shared]
         rates = [rate * self.embedding_rate_factor, *[rate] * len(shared)]
         loss, gradients = self._task_gradients(images, labels, permutation, variables)
-        if memory is not None and self.updates == "combined":
-            of_memory = self._memory_gradients(memory)
+        one_update = self.updates in ("combined", "lookahead")
+        if memory is not None and one_update:
+            ahead = self.adam.changes(gradients[1:], shared, rate) if self.updates == "lookahead" else ()
+            of_memory = self._memory_gradients(memory, ahead)
             gradients[1:] = [a + b for a, b in zip(gradients[1:], of_memory, strict=True)]
         self.adam.apply(gradients, variables, rates)
-        if memory is not None and self.updates != "combined":
+        if memory is not None and not one_update:
             self.memory_adam.apply(self._memory_gradients(memory), shared, rate)
         return loss
 
@@ -290,8 +306,16 @@ class Learner:
             gradients[-1] += decay * hypernet.head
         return loss, gradients
 
-    def _memory_gradients(self, memory):
-        return memory_gradients(self.hypernet, memory, self.l2_memory_regularization, self.precision)
+    def _memory_gradients(self, memory, ahead=()):
+        """The memory loss's gradient for each shared variable: where they are, or where the changes `ahead` lead."""
+        moved = self.hypernet.shared_variables if ahead else []
+        here = [tf.identity(variable) for variable in moved]
+        for variable, change in zip(moved, ahead, strict=True):
+            variable.assign_add(change)
+        gradients = memory_gradients(self.hypernet, memory, self.l2_memory_regularization, self.precision)
+        for variable, value in zip(moved, here, strict=True):
+            variable.assign(value)
+        return gradients
 
     def _sample(self, memory, n_sampled, key):
         """The memory of a few tasks, drawn anew in each step."""

@@ -150,8 +150,10 @@ def test_a_finished_run_is_loaded_from_one_file_and_is_what_its_checkpoint_was(u
 
 
 def test_a_run_that_kept_no_weights_says_so_and_how_to_make_them(tmp_path):
-    with pytest.raises(ExperimentError, match="outputs/best has kept no weights.*outputs/best/experiment.yaml --set"):
-        load_run("outputs/best")
+    with pytest.raises(
+        ExperimentError, match="outputs/best-s0 has kept no weights.*outputs/best-s0/experiment.yaml --set"
+    ):
+        load_run("outputs/best-s0")
     with pytest.raises(ExperimentError, match="no run is there"):
         load_run(tmp_path / "nothing")
 

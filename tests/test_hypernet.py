@@ -85,12 +85,12 @@ def test_many_embeddings_at_once_are_each_as_alone():
         np.testing.assert_allclose(together[task], hypernet.generate(hypernet.task_embeddings[task]), atol=1e-6)
 
 
-def test_parameters_and_compression_counted_by_hand():
+def test_parameters_counted_by_hand():
     hypernet = Hypernetwork(TARGET, 5, **SMALL)
     assert (hypernet.n_weights, hypernet.chunk_size, hypernet.surplus) == (53, 8, 3)
     by_hand = 5 * 4 + 7 * 4 + (8 * 9 + 9) + (9 * 8 + 8)
     assert hypernet.n_parameters == by_hand == sum(math.prod(variable.shape) for variable in hypernet.variables)
-    assert hypernet.compression == by_hand / 53
+    assert hypernet.in_target_networks == by_hand / 53
     per_chunk = Hypernetwork(
         TARGET, 5, task_embedding_dim=4, embedding_per_chunk=True, num_chunks=7, hypernet_hidden_dims=[9]
     )

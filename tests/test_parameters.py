@@ -235,7 +235,7 @@ def test_what_is_built_has_the_experiments_values():
         "head_init_scale": 0.0, "iters_per_task": 11, "learning_rate": 0.2, "final_learning_rate_fraction": 0.3,
         "embedding_rate_factor": 4.0, "l2_regularization": 0.5, "l2_memory_regularization": 0.6,
         "regularized_tasks": 30, "updates": "combined", "precision": "bfloat16", "freeze_shared_after": 3,
-        "evaluate_on": "validation",
+        "evaluate_on": "validation", "narrow_tasks": 2,
     }  # fmt: skip
     experiment = Experiment(run_name="x", **changed)
     for name, field in Experiment.model_fields.items():

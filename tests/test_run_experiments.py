@@ -66,7 +66,16 @@ def test_an_experiment_end_to_end(file, tmp_path, capsys):
     final = metrics[metrics["learned"] == 3]["accuracy"]
     assert summary["ACC"] == pytest.approx(final.mean(), abs=1e-6)
     assert summary["min"] == pytest.approx(final.min(), abs=1e-6)
-    assert {"BWT", "forgetting", "compression", "seconds", "versions", "machine"} <= summary.keys()
+    assert {
+        "BWT",
+        "forgetting",
+        "parameters",
+        "per_task",
+        "in_target_networks",
+        "seconds",
+        "versions",
+        "machine",
+    } <= summary.keys()
 
     notebook = nbformat.read(folder / "run.ipynb", as_version=4)
     assert str(PROJECT) not in (folder / "run.ipynb").read_text()

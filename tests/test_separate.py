@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 
 from experiments.baselines.separate import SeparateNetworks, main
+from experiments.files import load_experiments
 from hypernet_lib.quiet import tf
 from hypernet_lib.targets import MLP
 from hypernet_lib.tasks import PermutedTasks
-from hypernet_lib.training import Learner
+from hypernet_lib.training import Learner, TrainingError
 
 EXPERIMENT = """
 run_name: digits
@@ -62,18 +63,39 @@ def test_weight_decay_and_memory_without_a_head_are_refused_in_words():
 def test_the_command_writes_what_it_prints(tmp_path, capsys):
     file = tmp_path / "experiment.yaml"
     file.write_text(EXPERIMENT.format(tmp_path))
-    assert main([str(file), "--tasks", "2"]) == 0
-    table = pd.read_csv(tmp_path / "separate" / "digits.csv")
-    assert list(table["task"]) == [0, 1] and table["accuracy"].min() > 0.9
+    assert main([str(file)]) == 0
+    table = pd.read_csv(tmp_path / "digits.csv")
+    assert (tmp_path / "digits.yaml").read_text() == load_experiments(file)[0].to_yaml()
+    assert list(table["task"]) == [0, 1, 2] and table["accuracy"].min() > 0.9
     assert re.search(r"mean accuracy (0\.\d+)", capsys.readouterr().out)[1] == f"{table['accuracy'].mean():.4f}"
 
 
-@pytest.mark.parametrize("arguments", [["--only", "digit"], ["--tasks", "0"], ["--tasks", "many"]])
-def test_wrong_input_is_said_with_exit_status_2_and_writes_nothing(arguments, tmp_path, capsys):
+@pytest.mark.parametrize(
+    "arguments, change, said",
+    [
+        (["--only", "digit"], "", "digit"),
+        ([], "learning_rte: 1", "did you mean learning_rate?"),
+        ([], "n_tasks_to_learn: 10000\ninnernet_all_dims: [64, 100000, 10]", "n_tasks_to_learn: 10000 separate net"),
+    ],
+    ids=["no such run", "a typo", "too large"],
+)
+def test_what_cannot_be_done_is_said_in_words_and_writes_nothing(arguments, change, said, tmp_path, capsys):
+    file = tmp_path / "experiment.yaml"
+    changed = change.split("\n")
+    lines = [line for line in EXPERIMENT.splitlines() if line.split(":")[0] not in {c.split(":")[0] for c in changed}]
+    file.write_text("\n".join([*lines, *changed]).format(tmp_path))
+    assert main([str(file), *arguments]) == 2
+    assert said in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["experiment.yaml"]
+
+
+def test_a_network_that_diverges_is_named_with_exit_status_1_and_nothing_is_written(tmp_path, capsys, monkeypatch):
+    def diverges(*_, **__):
+        raise TrainingError("task 0, step 3 of 300: the loss is not a finite number")
+
+    monkeypatch.setattr("hypernet_lib.training.Learner.learn", diverges)
     file = tmp_path / "experiment.yaml"
     file.write_text(EXPERIMENT.format(tmp_path))
-    with pytest.raises(SystemExit) as stopped:
-        raise SystemExit(main([str(file), *arguments]))
-    assert stopped.value.code == 2
-    assert arguments[-1] in capsys.readouterr().err
-    assert not (tmp_path / "separate").exists()
+    assert main([str(file)]) == 1
+    assert "digits failed: task 0, step 3 of 300" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["experiment.yaml"]

@@ -7,11 +7,24 @@ import statistics
 import nbformat
 import pytest
 
+from experiments import tables
 from experiments.files import load_experiments
-from experiments.parameters import Experiment
+from experiments.parameters import Experiment, ExperimentError
 from experiments.report import CELLS, TEMPLATE, parameters_cell, with_parameters
 from experiments.store import PROJECT
-from experiments.tables import TABLES, hundred_tasks, overview, runs_in, runs_table, search, separate
+from experiments.tables import (
+    TABLES,
+    by_size,
+    hundred_tasks,
+    over_seeds,
+    overview,
+    published,
+    rates,
+    rounded,
+    runs_in,
+    runs_table,
+    search,
+)
 
 
 def rows_of(path):
@@ -38,8 +51,10 @@ def test_a_row_for_each_run_has_what_was_asked_and_what_came_of_it():
 
 
 def test_runs_of_the_same_name_and_runs_that_never_began_have_rows_too():
-    table = runs_table(["outputs/search/relu", "outputs/differences/relu", "outputs/test_nothing/relu"])
-    assert list(table.index) == ["relu"] * 3 and list(table["learned"]) == [30, 30, 0]
+    table = runs_table(
+        [f"outputs/{where}/frozen_after_20" for where in ("search_rows", "search_thousands", "test_nothing")]
+    )
+    assert list(table.index) == ["frozen_after_20"] * 3 and list(table["learned"]) == [30, 250, 0]
     assert table["ACC"].iloc[0] != table["ACC"].iloc[1] and table["ACC"].isna().iloc[2]
 
 
@@ -65,43 +80,117 @@ def test_the_hundred_tasks_are_means_over_tasks_then_over_runs():
         assert row["worst"] == min(r["accuracy"] for run in runs for r in run if r["learned"] == 100)
 
 
-def test_separate_networks_are_means_over_ten_tasks_for_each_rate():
-    for baseline, rates in {"big": 4, "best": 4, "best_published_target": 4}.items():
-        table = separate(baseline)
-        assert len(table) == rates
-        for rate, mean in table.items():
-            accuracies = [row["accuracy"] for row in rows_of(f"separate/{baseline}-rate{rate}.csv")]
-            assert len(accuracies) == 10 and mean == pytest.approx(statistics.mean(accuracies), abs=1e-9)
+def test_experiments_that_differ_in_their_seed_alone_are_one_row_with_mean_and_standard_deviation():
+    rows = over_seeds("best")
+    assert list(rows.index) == ["best", "best_500"]
+    for name, row in rows.iterrows():
+        finals = []
+        for seed in range(3):
+            metrics = rows_of(f"{name}-s{seed}/metrics.csv")
+            finals.append([r["accuracy"] for r in metrics if r["learned"] == 100])
+        assert [len(final) for final in finals] == [100] * 3 and row["runs"] == 3
+        assert row["ACC"] == pytest.approx(statistics.mean(map(statistics.mean, finals)), abs=1e-9)
+        assert row["sd"] == pytest.approx(statistics.stdev(map(statistics.mean, finals)), abs=1e-9)
+        assert row["worst"] == min(map(min, finals))
+        seconds = [summary_of(f"{name}-s{seed}")["seconds"] for seed in range(3)]
+        assert row["seconds"] == pytest.approx(statistics.mean(seconds))
 
 
-def test_the_best_run_is_no_larger_than_one_target_network():
-    best = Experiment.from_mapping(load_experiments(PROJECT / "params" / "best.yaml")[0].model_dump())
-    E, C, S = best.task_embedding_dim, 796, 4000  # 784 pixels, the bias, ten rows of the second kernel, its bias
-    assert best.n_tasks_to_learn == 100 and (best.sizes.n_chunks, best.sizes.chunk_size) == (C, S)
+def test_separate_networks_are_counted_by_hand_and_have_as_many_tasks_as_they_ask_for():
+    row = over_seeds("separate", alone=True).loc["units_39"]
+    P = 784 * 39 + 39 + 39 * 10 + 10
+    assert (row["per_task"], row["parameters"], row["target"]) == (P, 100 * P, "784-39-10")
+    means = []
+    for seed in range(3):
+        accuracies = [r["accuracy"] for r in rows_of(f"separate/units_39-s{seed}.csv")]
+        means.append(statistics.mean(accuracies))
+        assert len(accuracies) == 100
+    assert row["ACC"] == pytest.approx(statistics.mean(means), abs=1e-9)
+    assert row["sd"] == pytest.approx(statistics.stdev(means), abs=1e-9)
+
+
+def test_the_rival_of_as_many_numbers_has_no_fewer_than_the_best_run_and_hardly_more():
+    table = by_size()
+    assert set(table["steps"] * table["batch"] >= 500 * 256) == {True}
+    assert 1 <= table.loc["units_39", "parameters"] / table.loc["best", "parameters"] < 1.06
+    assert (table.groupby("method").size() > 1).all() and table.index.is_unique
+
+
+def test_separate_networks_have_the_rate_that_was_best_on_validation_images():
+    by_rate = rates()
+    for experiment in load_experiments(PROJECT / "params" / "separate.yaml"):
+        name = experiment.run_name.split("-s")[0]
+        assert experiment.learning_rate == by_rate.loc[name].idxmax()
+        assert experiment.evaluate_on == "test"
+    for experiment in load_experiments(PROJECT / "params" / "search_separate.yaml"):
+        accuracies = [r["accuracy"] for r in rows_of(f"search_separate/{experiment.run_name}.csv")]
+        mean = by_rate.loc[experiment.run_name.split("-rate")[0], experiment.learning_rate]
+        assert experiment.evaluate_on == "validation" and mean == pytest.approx(statistics.mean(accuracies), abs=1e-9)
+
+
+def test_the_best_run_is_counted_by_hand_and_chosen_on_validation_images():
+    best = load_experiments(PROJECT / "params" / "best.yaml")[0]
+    E, C, S = 35, 796, 2000  # 784 pixels, the bias, ten rows of the second kernel, its bias
+    assert (best.n_tasks_to_learn, best.sizes.n_chunks, best.sizes.chunk_size) == (100, C, S)
     parameters = 100 * C * E + C * E + (2 * E + 1) * S
-    assert parameters == best.sizes.n_parameters(100) <= 784 * 4000 + 4000 + 4000 * 10 + 10
-    assert summary_of("best")["compression"] == round(parameters / 3_180_010, 4)
+    assert parameters == best.sizes.n_parameters(100) == summary_of("best-s0")["parameters"] <= 3_100_000
+    assert summary_of("best-s0")["per_task"] == C * E
+    for file in ("search_rows", "search_more", "search_separate", "search_thousands", "parts", "lookahead"):
+        on = {experiment.evaluate_on for experiment in load_experiments(PROJECT / "params" / f"{file}.yaml")}
+        assert on == {"validation"}
+
+
+def test_what_is_not_there_or_not_what_was_asked_for_is_named_with_the_command_that_makes_it(monkeypatch):
+    asked = load_experiments(PROJECT / "params" / "best.yaml")
+    changed = [experiment.model_copy(update={"learning_rate": 0.5}) for experiment in asked]
+    monkeypatch.setattr(tables, "load_experiments", lambda _: changed)
+    with pytest.raises(
+        ExperimentError, match="outputs/best-s0 is no finished run.*run_experiments.py FILE --only best-s0"
+    ):
+        over_seeds("best")
+    with pytest.raises(ExperimentError, match="outputs/best-s0.csv is not there.*separate FILE --only best-s0"):
+        over_seeds("best", alone=True)
+    with pytest.raises(ExperimentError, match="has no rounded.csv: python -m experiments.rounding outputs/thousands"):
+        rounded("outputs/thousands")
+
+
+def test_the_published_sizes_are_those_that_the_settings_give():
+    table = published()
+    trunk_and_head = 32 * 100 + 100 + 100 * 100 + 100 + 100 * 29_000 + 29_000
+    assert table.loc["PR-Dirac-SR", "parameters"] == trunk_and_head + 105 * 16 + 100 * 16
+    gaussian = 64 * 100 + 100 + 100 * 100 + 100 + 100 * 55_000 + 55_000
+    assert table.loc["PR-BbB-SR", "parameters"] == gaussian + 111 * 32 + 100 * 32
+
+
+def test_rounded_embeddings_are_listed_with_the_bytes_of_a_task():
+    table = rounded("outputs/best-s0")
+    assert table.loc[32, "ACC"] == summary_of("best-s0")["ACC"]
+    assert table.loc[[32, 8, 4], "bytes per task"].tolist() == [4 * 27_860, 27_860 + 4, 27_860 // 2 + 4]
+    four_bits = [float(r["accuracy"]) for r in rows_of("best-s0/rounded.csv") if r["bits"] == "4"]
+    assert len(four_bits) == 100
+    assert table.loc[4, "worst"] == min(four_bits)
+    assert table.loc[4, "ACC"] == pytest.approx(statistics.mean(four_bits), abs=1e-9)
 
 
 def test_the_search_says_what_each_run_changed_and_how_well_it_learned_and_kept():
-    row = search("search").loc["embedding_400"]
-    metrics = rows_of("search/embedding_400/metrics.csv")
+    row = search("search_rows").loc["beta_1"]
+    metrics = rows_of("search_rows/beta_1/metrics.csv")
     just_learned = [row["accuracy"] for row in metrics if row["learned"] == row["task"] + 1]
     assert len(just_learned) == 30
     assert abs(row["just learned"] - sum(just_learned) / 30) < 1e-9
     assert abs(row["the last ten"] - sum(just_learned[20:]) / 10) < 1e-9
-    assert row["changed"] == "task_embedding_dim: 400"
-    assert row["ACC"] == summary_of("search/embedding_400")["ACC"]
+    assert row["changed"] == "l2_memory_regularization: 1.0"
+    assert row["ACC"] == summary_of("search_rows/beta_1")["ACC"]
 
 
 def test_a_table_in_markdown_shows_what_the_runs_measured():
     shown = [line.strip("| ").split(" | ") for line in TABLES["ten tasks"]().splitlines()]
-    assert shown[0] == ["run", "ACC", "min", "forgetting", "compression"] and len(shown) == 6
+    assert shown[0] == ["run", "ACC", "min", "forgetting", "parameters", "per task"] and len(shown) == 6
     for name, *cells in shown[2:]:
         summary = summary_of(name.strip("`"))
         assert cells == [
             *(f"{summary[key]:.4f}" for key in ("ACC", "min", "forgetting")),
-            f"{summary['compression']:.2f}",
+            *(f"{summary[key]:,}" for key in ("parameters", "per_task")),
         ]
     steps = json.loads((PROJECT / "outputs" / "benchmark_step.json").read_text())["steps"]
     ours = {row["tasks"]: f"{row['ms_per_step']:.1f}" for row in steps if row["form"] == "ours"}

@@ -117,7 +117,7 @@ def written_layers(dims, n_chunks, k, n_images):
 @pytest.mark.parametrize(
     "dims, n_chunks, k, n_images, written",
     [
-        ([784, 4000, 10], "rows", 71, 256, [1]),  # that of params/best.yaml
+        ([784, 4000, 10], "rows", 71, 256, [1]),
         ([784, 4000, 10], "rows", 71, None, [1]),  # the same in a test, for any number of images
         ([784, 1000, 1000, 10], "rows", 71, 256, [2]),  # the second kernel's rows are chunks, too
         ([784, 1000, 2000, 1000, 10], "rows", 71, 256, [1, 3]),  # and the third's, after whole chunks

@@ -75,6 +75,19 @@ def test_data_that_no_task_can_have_are_refused_in_words(change, said):
     assert said in str(refused.value)
 
 
+def test_the_first_narrow_tasks_show_two_classes_each_in_their_own_order_and_the_others_all():
+    tasks = PermutedTasks("digits", narrow_tasks=6)
+    for task, classes in enumerate([{0, 1}, {2, 3}, {4, 5}, {6, 7}, {8, 9}, {0, 1}, set(range(10))]):
+        for shown, images, labels in [
+            (tasks.train(task), tasks.train_images, tasks.train_labels),
+            (tasks.test(task), tasks.test_images, tasks.test_labels),
+        ]:
+            of_the_task = [i for i, label in enumerate(labels) if label in classes]
+            assert set(shown.labels) == classes
+            np.testing.assert_array_equal(shown.images, images[of_the_task])
+            np.testing.assert_array_equal(shown.permutation, tasks.permutation(task))
+
+
 def test_training_pixels_have_mean_0_and_deviation_1_together(digits):
     assert digits.train_images.mean() == pytest.approx(0, abs=1e-5)
     assert digits.train_images.std() == pytest.approx(1, abs=1e-5)
