@@ -309,9 +309,9 @@ def _hundred_tasks() -> str:
     for (experiment, whose), row in hundred_tasks().iterrows():
         spread = "" if pd.isna(row["+-"]) else f" ± {row['+-']:.4f}"
         *before, at_100 = _four(row, TESTED)
-        (size,) = _sizes(runs_table([f"outputs/{_sized_as(experiment, whose)}"]).iloc[0])[:1]
-        rows.append([experiment, whose, size, f"{row['runs']:.0f}", *before, at_100 + spread, f"{row['worst']:.4f}"])
-    return _markdown(["experiment", "whose", "parameters", "runs", *map(str, TESTED), "worst at 100"], rows)
+        size = _sizes(runs_table([f"outputs/{_sized_as(experiment, whose)}"]).iloc[0])
+        rows.append([experiment, whose, *size, f"{row['runs']:.0f}", *before, at_100 + spread, f"{row['worst']:.4f}"])
+    return _markdown(["experiment", "whose", "parameters", "per task", "runs", *map(str, TESTED), "worst at 100"], rows)
 
 
 def _sized_as(experiment: str, whose: str) -> str:
