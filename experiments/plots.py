@@ -184,12 +184,13 @@ def accuracy_against_size(table: pd.DataFrame, published: pd.DataFrame) -> Figur
         for name, rows, style in _styled(methods):
             rows = rows.sort_values(column)
             equal = rows[rows["images"] == table["images"].median()]
+            # The uppermost line has room for labels to its left, the others have it below; single points above.
+            place = {"xytext": (5, 4)}
             if len(equal) > 2:
                 axes.plot(equal[column], equal["ACC"], color=style["color"])
+                is_first = name == table["method"].iloc[0]
+                place = {"xytext": (-6, 2), "ha": "right"} if is_first else {"xytext": (5, -11)}
             axes.errorbar(rows[column], rows["ACC"], rows["sd"].fillna(0), **style, linestyle="", capsize=2, label=name)
-            # The uppermost line has room to its left, the others have it below; single points above.
-            place = {"xytext": (-6, 2), "ha": "right"} if name == table["method"].iloc[0] else {"xytext": (5, 4)}
-            place = {"xytext": (5, -11)} if len(equal) > 2 and "ha" not in place else place
             for x, y, label in zip(rows[column], rows["ACC"], rows["label"], strict=True):
                 axes.annotate(label, (x, y), textcoords="offset points", fontsize=7, **place)
         axes.set(xscale="log", yscale="logit")

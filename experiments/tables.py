@@ -1,6 +1,6 @@
 """Every table of results, read from the files in `outputs/` alone; nothing is trained, and TensorFlow is not needed.
 
-`runs_table` is a row for each run. The others are tables of one comparison each, as the README and the notebooks show
+`runs_table` is a row for each run. The others are tables of one comparison each, as docs/ and the notebooks show
 them; their Markdown is in `TABLES`, by name.
 """
 
@@ -182,7 +182,10 @@ def _of_run(experiment: Experiment) -> dict[str, float]:
     """What came of one experiment's run, and its size."""
     folder = run_folder(experiment)
     if not is_finished(experiment):
-        raise ExperimentError(f"{shown(folder)} is no finished run with the parameters asked for: {_again(experiment)}")
+        raise ExperimentError(
+            f"{shown(folder)} is no finished run with the parameters asked for: "
+            f"python run_experiments.py FILE --only {experiment.run_name}"
+        )
     matrix = AccuracyMatrix(read_metrics(folder))
     return {
         **experiment.size,
@@ -203,13 +206,15 @@ def _alone(experiment: Experiment) -> dict[str, float]:
             f"python -m experiments.baselines.separate FILE --only {experiment.run_name}"
         )
     accuracies, P = pd.read_csv(results)["accuracy"], experiment.sizes.n_weights
-    mean = accuracies.mean()
-    numbers = {"ACC": mean, "worst": accuracies.min(), "just learned": mean, "forgetting": 0.0}
-    return {"parameters": len(accuracies) * P, "per_task": P, **numbers, "seconds": float("nan")}
-
-
-def _again(experiment: Experiment) -> str:
-    return f"python run_experiments.py FILE --only {experiment.run_name}"
+    return {
+        "parameters": len(accuracies) * P,
+        "per_task": P,
+        "ACC": accuracies.mean(),
+        "worst": accuracies.min(),
+        "just learned": accuracies.mean(),
+        "forgetting": 0.0,
+        "seconds": float("nan"),
+    }
 
 
 def by_size() -> pd.DataFrame:
