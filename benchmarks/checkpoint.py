@@ -25,7 +25,7 @@ def main(run="outputs/big_network_big_regularization"):
     seconds = []
     for _ in range(10):
         with tempfile.TemporaryDirectory() as folder:
-            checkpoints = Checkpoints(Path(folder), learner.hypernet)
+            checkpoints = Checkpoints(Path(folder), learner)
             checkpoints.save(e.n_tasks_to_learn - 1, progress)
             start = time.perf_counter()
             checkpoints.save(e.n_tasks_to_learn, progress)

@@ -4,13 +4,56 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+import numpy as np
+
+from experiments.baselines.images import Joint, Rehearsal
+from experiments.baselines.networks import InARow, OneNetwork, Separate, SeparateNetworks
+from experiments.baselines.settings import SETTINGS
+from experiments.baselines.weights import EWC, L2, SI
 from experiments.parameters import Experiment
 from hypernet_lib.hypernet import Hypernetwork
+from hypernet_lib.quiet import tf
 from hypernet_lib.targets import MLP, Target
 from hypernet_lib.tasks import PermutedTasks, Tasks
 from hypernet_lib.training import Learner, WeightGenerator
+
+
+class Method(Protocol):
+    """What a run needs of who learns its tasks: a `Learner`, or anything with the same face.
+
+    What it keeps besides its network is `Experiment.size`'s `stored`.
+    """
+
+    hypernet: WeightGenerator  # its network: weights for every task
+    state: list[tf.Variable]  # what else it needs to go on after a task
+    learned: set[int]
+
+    def remember(self, n_tasks: int) -> NamedTuple | None:
+        """Begin a task: what holds the first `n_tasks`; None where nothing does."""
+
+    def learn(self, task: int, memory: NamedTuple | None = None) -> np.ndarray:
+        """Learn a task and end it, whatever there is to be kept of it; the loss of every step."""
+
+    def evaluate(self, task: int) -> float:
+        """Accuracy on a learned task's test images."""
+
+    def restored(self, n_tasks: int) -> None:
+        """Say that the first tasks were learned elsewhere, and the network and `state` are set to that."""
+
+
+# What has the weights, and what teaches it, by the name of the method.
+METHODS: dict[str, tuple[Callable[..., WeightGenerator], type[Learner]]] = {
+    "hypernetwork": (Hypernetwork, Learner),
+    "in_a_row": (OneNetwork, InARow),
+    "l2": (OneNetwork, L2),
+    "ewc": (OneNetwork, EWC),
+    "si": (OneNetwork, SI),
+    "rehearsal": (OneNetwork, Rehearsal),
+    "joint": (OneNetwork, Joint),
+    "separate": (SeparateNetworks, Separate),
+}
 
 
 class Parts(NamedTuple):
@@ -18,19 +61,22 @@ class Parts(NamedTuple):
 
     tasks: Tasks
     target: Target
-    learner: Learner  # its hypernetwork is `learner.hypernet`
+    learner: Method
 
 
-def build(experiment: Experiment, network: Callable[..., WeightGenerator] = Hypernetwork) -> Parts:
+def build(experiment: Experiment) -> Parts:
     """The tasks, the target network and the learner of an experiment, as they are before the first task.
 
-    `network` makes what learns, from the target network and the number of tasks. Raises DataError where the data set
-    cannot be had.
+    Raises DataError where the data set cannot be had.
     """
     tasks = PermutedTasks(**arguments(PermutedTasks, experiment))
     target = MLP(experiment.innernet_all_dims)
-    learns = network(target, experiment.n_tasks_to_learn, **arguments(network, experiment))
-    return Parts(tasks, target, Learner(learns, target, tasks, **arguments(Learner, experiment)))
+    network_of, learner_of = METHODS[experiment.method]
+    network = network_of(target, experiment.n_tasks_to_learn, **arguments(network_of, experiment))
+    settings = arguments(Learner if learner_of is Learner else InARow, experiment)
+    if experiment.method in SETTINGS:
+        settings |= getattr(experiment, experiment.method).model_dump()
+    return Parts(tasks, target, learner_of(network, target, tasks, **settings))
 
 
 def arguments(function: Callable, experiment: Experiment) -> dict[str, object]:

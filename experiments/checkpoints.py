@@ -13,11 +13,10 @@ import numpy as np
 from experiments.build import build
 from experiments.parameters import Experiment, ExperimentError
 from experiments.store import PROJECT, checkpoint_numbers, kept_experiment, replacing, shown
-from hypernet_lib.hypernet import Hypernetwork
 from hypernet_lib.quiet import tf
 from hypernet_lib.targets import Target
 from hypernet_lib.tasks import Tasks
-from hypernet_lib.training import Learner
+from hypernet_lib.training import Learner, WeightGenerator
 
 IN_CHECKPOINT = "embeddings/.ATTRIBUTES/VARIABLE_VALUE"  # where earlier versions kept all embeddings
 
@@ -25,22 +24,23 @@ IN_CHECKPOINT = "embeddings/.ATTRIBUTES/VARIABLE_VALUE"  # where earlier version
 class Checkpoints:
     """The last two checkpoints of a run, in `<folder>/checkpoints`, and the embeddings of its finished tasks.
 
-    A checkpoint holds the shared variables, and how far the run is: a dictionary that JSON can write. Adam's moments
-    are not in it, since they start afresh with every task. Embeddings never change again: each is appended once to the
-    file `embeddings`, float32 [N, E], whose check sum each checkpoint knows. Whenever the process ends, a checkpoint is
-    there whole or not at all. They are found by listing the folder: no other file says which there are.
+    A checkpoint holds the shared variables, the learner's state, and how far the run is: a dictionary that JSON can
+    write. Adam's moments are not in it, since they start afresh with every task. Embeddings never change again: each is
+    appended once to the file `embeddings`, float32 [N, E], whose check sum each checkpoint knows. Whenever the process
+    ends, a checkpoint is there whole or not at all. They are found by listing the folder: no other file says which
+    there are.
     """
 
-    def __init__(self, folder: Path, hypernet: Hypernetwork):
-        self._hypernet = hypernet
+    def __init__(self, folder: Path, learner: Learner):
+        self._hypernet = learner.hypernet
         self._progress = tf.Variable("", dtype=tf.string)
-        self._checkpoint = tf.train.Checkpoint(progress=self._progress, **_shared(hypernet))
+        self._checkpoint = tf.train.Checkpoint(progress=self._progress, **_variables(learner))
         self._run, self._folder = folder, folder / "checkpoints"
         self._embeddings = self._folder / "embeddings"
         self._kept, self._sum = 0, 0  # how many embeddings are in their file, and the check sum of those
 
     def save(self, learned: int, progress: dict) -> None:
-        """Keep the hypernetwork as it is after `learned` tasks."""
+        """Keep the network as it is after `learned` tasks."""
         self._folder.mkdir(parents=True, exist_ok=True)
         new = tf.gather(self._hypernet.task_embeddings, tf.range(self._kept, learned)).numpy()  # [1, E]
         self._embeddings.touch()
@@ -62,7 +62,7 @@ class Checkpoints:
                 path.unlink()
 
     def restore(self) -> dict | None:
-        """Set the hypernetwork to the newest checkpoint that is whole; returns its progress, None where there is none.
+        """Set the network to the newest checkpoint that is whole; returns its progress, None where there is none.
 
         A damaged checkpoint is named in a printed line, and the one before it is used.
         """
@@ -97,26 +97,27 @@ class Checkpoints:
         return found.reshape(n_tasks, length)
 
 
-def _shared(hypernet: Hypernetwork) -> dict[str, tf.Variable]:
-    """The variables that tasks share, by their names in files."""
-    return {f"shared_{i}": variable for i, variable in enumerate(hypernet.shared_variables)}
+def _variables(learner: Learner) -> dict[str, tf.Variable]:
+    """All variables but the task embeddings, by their names in files: what tasks share, and the learner's state."""
+    groups = {"shared": learner.hypernet.shared_variables, "state": learner.state}
+    return {f"{name}_{i}": variable for name, variables in groups.items() for i, variable in enumerate(variables)}
 
 
-def write_weights(file: Path, hypernet: Hypernetwork, n_learned: int) -> None:
-    """Keep the network of a finished run in one file that NumPy reads: the shared variables, the learned embeddings."""
-    shared = {name: variable.numpy() for name, variable in _shared(hypernet).items()}
+def write_weights(file: Path, learner: Learner, n_learned: int) -> None:
+    """Keep what a finished run has learned in one file that NumPy reads: all variables, the learned embeddings."""
+    others = {name: variable.numpy() for name, variable in _variables(learner).items()}
     with replacing(file) as opened:
-        np.savez(opened, task_embeddings=hypernet.task_embeddings[:n_learned].numpy(), **shared)
+        np.savez(opened, task_embeddings=learner.hypernet.task_embeddings[:n_learned].numpy(), **others)
 
 
-def _read_weights(file: Path, hypernet: Hypernetwork) -> int:
-    """Set the network to what the file has; returns how many tasks are learned. NumPy checks the sums."""
+def _read_weights(file: Path, learner: Learner) -> int:
+    """Set the learner's variables to what the file has; returns how many tasks are learned. NumPy checks the sums."""
     with np.load(file) as kept:
         arrays = dict(kept)
     n_learned = len(arrays["task_embeddings"])
-    for name, variable in _shared(hypernet).items():
+    for name, variable in _variables(learner).items():
         variable.assign(arrays[name])
-    hypernet.task_embeddings[:n_learned].assign(arrays["task_embeddings"])
+    learner.hypernet.task_embeddings[:n_learned].assign(arrays["task_embeddings"])
     return n_learned
 
 
@@ -126,7 +127,7 @@ class LoadedRun(NamedTuple):
     experiment: Experiment
     tasks: Tasks
     target: Target
-    hypernet: Hypernetwork
+    hypernet: WeightGenerator
     learner: Learner
     n_learned: int  # tasks; those are 0 to n_learned - 1
 
@@ -150,9 +151,9 @@ def load_run(folder: str | Path) -> LoadedRun:
     tasks, target, learner = build(experiment)
     try:
         if is_whole:
-            n_learned = _read_weights(folder / "weights.npz", learner.hypernet)
+            n_learned = _read_weights(folder / "weights.npz", learner)
         else:
-            n_learned = Checkpoints(folder, learner.hypernet).restore()["learned"]
+            n_learned = Checkpoints(folder, learner).restore()["learned"]
     except Exception as error:  # of a damaged file nearly anything
         raise ExperimentError(
             f"{shown(folder)}: its weights cannot be read ({type(error).__name__}); {again}"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tensorboard.plugins.hparams import summary_v2 as hparams
 
-from experiments.parameters import Experiment
+from experiments.parameters import Experiment, fields, flat
 from hypernet_lib.quiet import tf
 
 COLUMNS = ("ACC", "forgetting", "seconds")  # of results, in the HParams tab
@@ -26,14 +26,17 @@ class Events:
             file.unlink()
         self._writer = tf.summary.create_file_writer(str(folder))
         # The tab fails on a column that holds both numbers and text: what may be either is text in every run.
-        numbers = [key for key, field in Experiment.model_fields.items() if field.annotation in (int, float, bool)]
-        parameters = experiment.model_dump(exclude={"run_name", "logdir"})
+        numbers = [key for key, field in fields().items() if field.annotation in (int, float, bool)]
+        parameters = flat(experiment.model_dump(exclude={"run_name", "logdir"}))
         shown = {key: value if key in numbers else str(value) for key, value in parameters.items()}
         with self._writer.as_default():
             document = "    " + experiment.to_yaml().replace("\n", "\n    ")  # indented: shown as it is
             tf.summary.text("experiment", document, step=0)
             columns = [hparams.Metric(name, display_name=name) for name in COLUMNS]
-            hparams.hparams_config([hparams.HParam(key) for key in shown], columns)
+            # The columns of a folder are those of its first run: all that any method has.
+            hparams.hparams_config(
+                [hparams.HParam(key) for key in fields() if key not in ("run_name", "logdir")], columns
+            )
             hparams.hparams(shown, trial_id=experiment.run_name)
 
     def accuracies(self, records: Iterable[tuple[int, int, float]]) -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import yaml
 
-from experiments.parameters import Experiment, ExperimentError, nearest
+from experiments.baselines.settings import METHODS, SETTINGS
+from experiments.parameters import Experiment, ExperimentError, fields, flat, nearest, users
 
 MAX_BYTES = 1_000_000
 MAX_EXPERIMENTS = 10_000  # that one sweep may stand for
-# How a run's name shortens the keys that are swept most; any other key is written out.
-SHORT = {"seed": "s", "l2_memory_regularization": "beta", "learning_rate": "rate"}
+# How a run's name shortens the keys that are swept most; any other key is written out, `ewc.strength` by its last word.
+SHORT = {"seed": "s", "l2_memory_regularization": "beta", "learning_rate": "rate", "method": "", "heads": ""}
 # What PyYAML raises for a broken text: numbers too long for int() and nesting too deep are not errors of its own.
 BROKEN = (yaml.YAMLError, ValueError, RecursionError)
 
@@ -25,7 +26,8 @@ def load_experiments(
 ) -> list[Experiment]:
     """Read every experiment of a multi-document YAML file, or `only` those of these names; `settings` laid over each.
 
-    The first document may be `shared: {key: value, ...}`: what every other document has that does not say otherwise.
+    The first document may be `shared: {key: value, ...}`: what every other document has that does not say otherwise,
+    and whose method uses it.
     Raises ExperimentError, its message naming the file, the document, the key, the value and what was expected.
     """
     path = Path(path)
@@ -54,13 +56,18 @@ def load_experiments(
         try:
             if not isinstance(document, dict):
                 Experiment.from_mapping(document)
-            swept = document.get("sweep")
-            common = {k: v for k, v in shared.items() if not isinstance(swept, dict) or k not in swept}
+            document, swept = flat(document), document.get("sweep")
+            if isinstance(swept, dict):
+                document["sweep"] = swept = flat(swept)
+            common = {k: v for k, v in flat(shared).items() if not isinstance(swept, dict) or k not in swept}
+            only_shared = set(common) - set(document) - set(flat(settings or {}))
             plain = expand({**common, **document})
             chosen = [not only or one.get("run_name") in only for one in plain]
-            laid_over = expand({**common, **document, **settings}) if settings and any(chosen) else plain
+            laid_over = expand({**common, **document, **flat(settings)}) if settings and any(chosen) else plain
             for expanded, is_chosen in zip(laid_over, chosen, strict=True):
-                experiment = Experiment.from_mapping(expanded)
+                method = expanded.get("method", "hypernetwork")
+                unused = {key for key in only_shared if method in METHODS and method not in users(key.split(".")[0])}
+                experiment = Experiment.from_mapping({k: v for k, v in expanded.items() if k not in unused})
                 if is_chosen:
                     experiments.append(experiment)
         except ExperimentError as error:
@@ -83,10 +90,10 @@ def expand(document: dict) -> list[dict]:
     fixed, sweep = {key: value for key, value in document.items() if key != "sweep"}, document["sweep"]
     if not isinstance(sweep, dict) or not sweep:
         raise ExperimentError(f"sweep: got {sweep!r}; expected lists of values, such as 'sweep: {{seed: [0, 1, 2]}}'")
-    keys = [key for key in Experiment.model_fields if key not in ("run_name", "logdir")]
+    can_be = [key for key in fields() if key not in ("run_name", "logdir")]
     for key, values in sweep.items():
-        if key not in keys:
-            raise ExperimentError(f"sweep: cannot sweep {key!r}{nearest(key, keys)}")
+        if key not in can_be:
+            raise ExperimentError(f"sweep: cannot sweep {key!r}{nearest(key, can_be)}")
         if key in fixed:
             raise ExperimentError(
                 f"{key}: got the single value {fixed[key]!r}, and a list in sweep; expected one of both"
@@ -166,13 +173,15 @@ def _shared(path: Path, documents: list) -> dict:
     if not (isinstance(documents[0], dict) and "shared" in documents[0]):
         return {}
     others, shared = [key for key in documents[0] if key != "shared"], documents[0]["shared"]
-    keys = [key for key in Experiment.model_fields if key != "run_name"]
+    can_be = [key for key in (*fields(), *SETTINGS) if key != "run_name"]
     if others or len(documents) == 1:
         what = f"{others[0]!r} beside it" if others else "no document after it"
         raise ExperimentError(f"{path}, document 1: shared: {what}; expected it alone, and experiments after ---")
     if not isinstance(shared, dict) or not shared:
         raise ExperimentError(f"{path}, document 1: shared: got {shared!r}; expected parameters such as 'seed: 1'")
-    wrong = [f"{path}, document 1: shared: cannot share {k!r}{nearest(k, keys)}" for k in shared if k not in keys]
+    wrong = [
+        f"{path}, document 1: shared: cannot share {k!r}{nearest(k, can_be)}" for k in flat(shared) if k not in can_be
+    ]
     if wrong:
         raise ExperimentError("\n".join(wrong))
     return shared
@@ -181,7 +190,7 @@ def _shared(path: Path, documents: list) -> dict:
 def _in_their_places(problems: list[tuple[str, str]], path: Path, shared: dict, n_others: int) -> list[str]:
     """Each problem with its place; what is wrong with a shared parameter in all other documents is said once."""
     lines = [line for _, line in problems]
-    in_shared = {line for line in lines if line.split(":")[0].split(".")[0] in shared}
+    in_shared = {line for line in lines if line.split(":")[0].split(".")[0] in {key.split(".")[0] for key in shared}}
     everywhere = {line for line in in_shared if lines.count(line) == n_others}
     said = [f"{path}, document 1: shared: {line}" for line in dict.fromkeys(lines) if line in everywhere]
     return said + [f"{place}: {line}" for place, line in problems if line not in everywhere]
@@ -189,7 +198,7 @@ def _in_their_places(problems: list[tuple[str, str]], path: Path, shared: dict, 
 
 def _name(run_name: str, chosen: dict) -> str:
     """A run's name with the values of its sweep; one that would be too long is cut, and ends in a sum of the whole."""
-    name = "-".join([run_name, *(SHORT.get(key, key) + _shown(value) for key, value in chosen.items())])
+    name = "-".join([run_name, *(SHORT.get(key, key.split(".")[-1]) + _shown(value) for key, value in chosen.items())])
     return name if len(name) <= 100 else f"{name[:91]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 

@@ -2,22 +2,54 @@
 
 A default is set here. The library's signatures repeat it, for who uses them alone, and a test names each that differs.
 `make report` writes the table of docs/experiments.md, and the meanings in the notebooks' parameters cells, from them.
+
+A parameter that the experiment's method does not use is refused, and is not written. Those that a method has to itself
+are nested under its name; `ewc.strength: 10` is another way to write `ewc: {strength: 10}`, for sweeps and --set.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
 
+from experiments.baselines.settings import (
+    KEPT_PER_WEIGHT,
+    METHODS,
+    ONE_NETWORK,
+    SETTINGS,
+    EWCSettings,
+    L2Settings,
+    NetworkSizes,
+    RehearsalSettings,
+    SISettings,
+)
 from hypernet_lib.sizes import TARGETS, HypernetSizes, TargetSizes
 from hypernet_lib.tasks import DataError, describe_dataset
 
 Size = Annotated[int, Field(ge=1, le=1_000_000)]
 Strength = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+
+
+# Parameters that act on a hypernetwork, and on nothing else.
+OF_HYPERNETWORK = {
+    "task_embedding_dim", "num_chunks", "hypernet_hidden_dims", "l2_regularization", "l2_memory_regularization",
+    "embedding_rate_factor", "embedding_per_chunk", "embedding_init_std", "chunk_embedding_init_std", "head_init_scale",
+    "hypernet_activation", "freeze_shared_after", "updates", "regularized_tasks", "precision",
+}  # fmt: skip
 
 
 class ExperimentError(ValueError):
@@ -44,6 +76,7 @@ class Experiment(BaseModel):
     l2_memory_regularization: Strength = Field(0.1, description="beta, the strength of the memory loss; 0: no memory")
     iters_per_task: Size = Field(500, description="training steps for a task; task 0 gets twice as many")
 
+    method: Literal[METHODS] = Field("hypernetwork", description="who learns: " + ", ".join(METHODS))
     dataset: str = Field("mnist", description="mnist, digits, or any TFDS set of single-channel images")
     evaluate_on: Literal["test", "validation"] = Field(
         "test", description="images to measure on: test; or validation, a twelfth of the training images"
@@ -81,6 +114,30 @@ class Experiment(BaseModel):
         "float32", description="of the memory loss's wide products; bfloat16: faster on some processors"
     )
 
+    heads: Literal["shared", "per_task"] = Field(
+        "shared", description="last layer of a network that is not generated: one for all tasks, or per_task"
+    )
+    l2: L2Settings = L2Settings()
+    ewc: EWCSettings = EWCSettings()
+    si: SISettings = SISettings()
+    rehearsal: RehearsalSettings = RehearsalSettings()
+
+    @model_serializer(mode="wrap")
+    def _what_its_method_uses(self, dump):
+        return {key: value for key, value in dump(self).items() if self.method in users(key)}
+
+    @model_validator(mode="after")
+    def _method_uses_all_that_is_given(self) -> Experiment:
+        given = [key for key in type(self).model_fields if key in self.model_fields_set]
+        unused = [
+            f"{key}: the method {self.method} does not use it, only {' and '.join(users(key))}"
+            for key in given
+            if self.method not in users(key)
+        ]
+        if unused:
+            raise ValueError("\n".join(unused))
+        return self
+
     @field_validator("dataset")
     @classmethod
     def _dataset_exists(cls, name: str) -> str:
@@ -99,7 +156,7 @@ class Experiment(BaseModel):
                 f"innernet_all_dims: got {dims}, but {self.dataset} has {height} x {width} = {pixels} pixels and "
                 f"{classes} classes; expected [{pixels}, ..., {classes}]"
             )
-        if self.sizes.n_chunks > self.sizes.n_weights:
+        if self.method == "hypernetwork" and self.sizes.n_chunks > self.sizes.n_weights:
             raise ValueError(
                 f"num_chunks: got {self.num_chunks}; expected at most {self.sizes.n_weights}, the target network's "
                 f"weights"
@@ -112,8 +169,10 @@ class Experiment(BaseModel):
         return TARGETS["mlp"](self.innernet_all_dims)
 
     @property
-    def sizes(self) -> HypernetSizes:
-        """P, C, S and the numbers of parameters."""
+    def sizes(self) -> HypernetSizes | NetworkSizes:
+        """P, C, S and the numbers of parameters; without a hypernetwork there are no chunks."""
+        if self.method != "hypernetwork":
+            return NetworkSizes(self.target.shapes, self.method == "separate", self.heads == "per_task")
         return HypernetSizes(
             self.target.shapes,
             self.task_embedding_dim,
@@ -124,13 +183,36 @@ class Experiment(BaseModel):
 
     @property
     def size(self) -> dict[str, float]:
-        """How large it is at its end: all parameters; those that one more task adds; the first in target networks."""
+        """How large it is at its end: all parameters; those that one more task adds; the first in target networks.
+
+        And `stored`, what is kept beside the parameters, in order to remember, while the last task is learned.
+        """
         sizes, n_tasks = self.sizes, self.n_tasks_to_learn
         return {
             "parameters": sizes.n_parameters(n_tasks),
             "per_task": sizes.per_task,
+            "stored": self._stored,
             "in_target_networks": round(sizes.in_target_networks(n_tasks), 4),
         }
+
+    @property
+    def _stored(self) -> int | None:
+        """In numbers, of which an image has one for each pixel and its label; None: all images, however many."""
+        frozen = self.freeze_shared_after != "never" and self.freeze_shared_after < self.n_tasks_to_learn
+        own = getattr(self, self.method, None)
+        strength = self.l2_memory_regularization if self.method == "hypernetwork" else getattr(own, "strength", None)
+        if self.method == "joint":
+            return None
+        if self.n_tasks_to_learn == 1 or strength == 0 or self.method == "hypernetwork" and frozen:
+            return 0
+        if self.method == "rehearsal":
+            return (self.n_tasks_to_learn - 1) * own.images_per_task * (self.innernet_all_dims[0] + 1)
+        return KEPT_PER_WEIGHT.get(self.method, 0) * self.sizes.shared
+
+    @property
+    def is_told_the_task(self) -> bool:
+        """Whether it is told at test time which task an image is of: task-incremental, or else domain-incremental."""
+        return self.method not in ONE_NETWORK or self.heads == "per_task"
 
     @property
     def notes(self) -> list[str]:
@@ -153,7 +235,7 @@ class Experiment(BaseModel):
         if not isinstance(mapping, dict):
             raise ExperimentError(f"expected a mapping of parameters such as 'run_name: big', got {mapping!r}")
         try:
-            return cls(**{str(key): value for key, value in mapping.items()})
+            return cls(**_nested({str(key): value for key, value in mapping.items()}))
         except ValidationError as error:
             raise ExperimentError("\n".join(_explain(error))) from None
 
@@ -161,20 +243,67 @@ class Experiment(BaseModel):
     def from_notebook(cls, variables: dict[str, object]) -> Experiment:
         """The experiment that a notebook's parameters cell defines: call it with `globals()`.
 
-        Every parameter must be there, so that a misspelled one is an error and never a silent default.
+        Every parameter that its method uses must be there, so that a misspelled one is an error and never a silent
+        default.
         """
-        missing = [name for name in cls.model_fields if name not in variables]
+        method = variables.get("method")
+        known = method in METHODS if isinstance(method, str) else False
+        used = [name for name in cls.model_fields if method in users(name)] if known else ["method", "run_name"]
+        missing = [name for name in used if name not in variables]
         if missing:
             raise ExperimentError(f"the parameters cell does not define {', '.join(missing)}")
         try:
-            return cls.from_mapping({name: variables[name] for name in cls.model_fields})
+            return cls.from_mapping({name: variables[name] for name in used})
         except ExperimentError as error:
             raise ExperimentError("\n".join(f"parameters cell: {line}" for line in str(error).splitlines())) from None
 
 
-def nearest(name: str, valid: list[str]) -> str:
+def users(key: str) -> tuple[str, ...]:
+    """The methods that use a parameter."""
+    if key in OF_HYPERNETWORK:
+        return ("hypernetwork",)
+    return (key,) if key in SETTINGS else ONE_NETWORK if key == "heads" else METHODS
+
+
+def fields() -> dict[str, FieldInfo]:
+    """Every parameter by its name, those of a method's own settings as in `ewc.strength`, in their order."""
+    found = {}
+    for key, field in Experiment.model_fields.items():
+        settings = SETTINGS[key].model_fields if key in SETTINGS else None
+        found |= {key: field} if settings is None else {f"{key}.{name}": field for name, field in settings.items()}
+    return found
+
+
+def flat(mapping: dict[str, object]) -> dict[str, object]:
+    """The parameters with `ewc: {strength: 10}` written as `ewc.strength: 10`.
+
+    Raises ExperimentError where one is given both ways.
+    """
+    found = {}
+    for key, value in mapping.items():
+        is_nested = key in SETTINGS and isinstance(value, dict)
+        names = {f"{key}.{name}": setting for name, setting in value.items()} if is_nested else {key: value}
+        for name in set(names) & set(found):
+            raise ExperimentError(f"{name}: got {found[name]!r}, and {names[name]!r}; expected one of both")
+        found |= names
+    return found
+
+
+def _nested(mapping: dict[str, object]) -> dict[str, object]:
+    """The parameters with `ewc.strength: 10` written as `ewc: {strength: 10}`."""
+    found = {}
+    for key, value in flat(mapping).items():
+        method, dot, name = key.partition(".")
+        if dot and method in SETTINGS and isinstance(found.get(method, {}), dict):
+            found[method] = {**found.get(method, {}), name: value}
+        else:
+            found[key] = value
+    return found
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
     """'; did you mean ...?' with the valid name most like `name`; where none is like it, all of them."""
-    found = difflib.get_close_matches(str(name), valid, n=1)
+    found = difflib.get_close_matches(str(name), list(valid), n=1)
     return (
         f"; did you mean {found[0]}?" if found else f"; expected one of: {', '.join(sorted(valid)) or 'none is there'}"
     )
@@ -185,14 +314,21 @@ def _explain(errors: ValidationError) -> list[str]:
     expected: dict[tuple[str, str], list[str]] = {}
     for error in errors.errors():
         first, *rest = error["loc"] or [""]
-        key = ".".join([str(first), *(str(part) for part in rest if isinstance(part, int))])
+        key = ".".join([str(first), *(str(part) for part in rest if isinstance(part, int) or first in SETTINGS)])
         message = error["msg"].removeprefix("Value error, ")
         if error["type"] == "extra_forbidden":
-            key, value, message = "", "", f"unknown key {first!r}{nearest(first, list(Experiment.model_fields))}"
+            valid = [name for name in fields() if first not in SETTINGS or name.startswith(f"{first}.")]
+            key, value, message = "", "", f"unknown key {key!r}{nearest(key, valid)}"
         elif error["type"] == "missing" or not key:  # checks over several keys name them themselves
             value = ""
         else:
             value = f"got {error['input']!r}; {_meant(error)}"
+        if error["type"] == "literal_error" and isinstance(error["input"], str):
+            near = difflib.get_close_matches(error["input"].lower(), re.findall("'(.*?)'", message), n=1)
+            message += f"; did you mean {near[0]}?" if near else ""
+        if error["type"] == "model_type":
+            settings = yaml.safe_dump(SETTINGS[key]().model_dump(), default_flow_style=True, sort_keys=False)
+            message = f"expected its settings, such as {key}: {settings.strip()}"
         if error["type"] == "string_pattern_mismatch":
             message = {
                 "logdir": "expected the path of a folder, without control characters",

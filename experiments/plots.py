@@ -121,7 +121,8 @@ def spread_over_seeds(runs: pd.DataFrame, key: str, result: str) -> Figure:
     axes.plot(runs.groupby(key).ngroup() + 0.1, runs[result], "o", color=dots, alpha=0.7, label="a run")
     axes.errorbar(at, results.mean(), results.std(), fmt="s", color=means, capsize=5, label="mean, standard deviation")
     axes.set(xlabel=key, ylabel=result, xlim=(-0.5, len(at) - 0.5))
-    axes.set_xticks(at, labels=list(results.groups))
+    words = list(map(str, results.groups))
+    axes.set_xticks(at, labels=words, rotation=30 if len(words) * max(map(len, words)) > 50 else 0)  # or they overlap
     axes.legend()
     return _done(figure)
 
@@ -209,14 +210,49 @@ def accuracy_against_size(table: pd.DataFrame, published: pd.DataFrame) -> Figur
 
 def filling_matrix(metrics: pd.DataFrame, after: list[int]) -> Figure:
     """The accuracy matrix as it fills, a panel for each number of learned tasks in `after`."""
-    R, n = AccuracyMatrix(metrics).R, len(after)
-    figure, (*panels, bar) = plt.subplots(1, n + 1, figsize=(2.2 * n + 0.6, 2.5), width_ratios=[1] * n + [0.07])
-    for axes, learned in zip(panels, after, strict=True):
-        rows = np.where(np.arange(len(R))[:, None] < learned, R, np.nan)
-        sns.heatmap(rows, vmin=0, vmax=1, cmap="viridis", square=True, ax=axes, cbar_ax=bar,
+    R = AccuracyMatrix(metrics).R
+    return _matrices({f"after {n}": np.where(np.arange(len(R))[:, None] < n, R, np.nan) for n in after}, side=2.2)
+
+
+def accuracy_matrices(runs: dict[str, pd.DataFrame]) -> Figure:
+    """The accuracy matrices of several runs side by side, their numbers in the cells."""
+    return _matrices({name: AccuracyMatrix(metrics).R for name, metrics in runs.items()}, side=3.6, annot=True)
+
+
+def _matrices(panels: dict[str, np.ndarray], side: float, annot: bool = False) -> Figure:
+    """A heat map for each matrix, all in the same colours, with one bar for them."""
+    n = len(panels)
+    figure, (*all_axes, bar) = plt.subplots(
+        1, n + 1, figsize=(side * n + 0.6, side + 0.3), width_ratios=[1] * n + [0.07]
+    )
+    for axes, (title, R) in zip(all_axes, panels.items(), strict=True):
+        sns.heatmap(R, vmin=0, vmax=1, cmap="viridis", square=True, ax=axes, cbar_ax=bar, annot=annot, fmt=".2f",
                     cbar_kws={"label": "accuracy"}, yticklabels=range(1, len(R) + 1))  # fmt: skip
-        axes.set(xlabel="task", title=f"after {learned}")
-    panels[0].set_ylabel("tasks learned")
+        axes.set(xlabel="task", title=title)
+    all_axes[0].set_ylabel("tasks learned")
+    return _done(figure)
+
+
+def plane(panels: dict[str, tuple[dict, dict]], limits: list[float]) -> Figure:
+    """The plane of two weights: level lines of quadratic losses, and marked paths; a panel of both for each title.
+
+    A loss by its name is (centre [2], curvature [2, 2], levels): lines where half (w - centre)^T curvature (w - centre)
+    reaches the levels. A path by its name is [n, 2]. `limits` are those of w_0, then of w_1.
+    """
+    with plt.rc_context(STYLE):
+        figure, all_axes = plt.subplots(1, len(panels), figsize=(3.1 * len(panels) + 2.2, 4), squeeze=False)
+    x, y = np.meshgrid(np.linspace(*limits[:2], 201), np.linspace(*limits[2:], 201))
+    for axes, (title, (losses, paths)) in zip(all_axes[0], panels.items(), strict=True):
+        for (name, (centre, form, levels), style), line in zip(_styled(losses), ["-", "--", ":"], strict=False):
+            change = np.stack([x - centre[0], y - centre[1]], axis=-1)  # [201, 201, 2]
+            height = np.einsum("...i,ij,...j->...", change, form, change) / 2
+            axes.contour(x, y, height, levels, colors=[style["color"]], linestyles=line, linewidths=1.2)
+            axes.plot([], [], color=style["color"], linestyle=line, label=name)
+        for name, path, style in list(_styled({**losses, **paths}))[len(losses) :]:
+            axes.plot(*path.T, **style, markersize=5, linewidth=1, label=name)
+        axes.set(xlabel="$w_0$", title=title, aspect="equal")
+    all_axes[0, 0].set_ylabel("$w_1$")
+    all_axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
     return _done(figure)
 
 

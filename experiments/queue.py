@@ -23,9 +23,10 @@ from typing import Literal
 import psutil
 from tqdm import tqdm
 
+from experiments.baselines.settings import SETTINGS
 from experiments.execution import command
 from experiments.files import load_experiments
-from experiments.parameters import Experiment, ExperimentError, nearest
+from experiments.parameters import Experiment, ExperimentError, fields, flat, nearest
 from experiments.resources import available_cores, too_large
 from experiments.store import (
     PROJECT,
@@ -57,8 +58,11 @@ def plan(
     parameters, a run name given twice or unknown, a run folder that another run has taken, less RAM or fewer cores
     than it takes.
     """
-    keys = list(Experiment.model_fields)
-    unknown = [f"--set {key}: unknown key{nearest(key, keys)}" for key in settings or {} if key not in keys]
+    unknown = [
+        f"--set {key}: unknown key{nearest(key, fields())}"
+        for key in flat(settings or {})
+        if key not in (*fields(), *SETTINGS)
+    ]
     if unknown:
         raise ExperimentError("\n".join(unknown))
     files, names, experiments, origin, problems = list(files), [], [], {}, []

@@ -11,7 +11,9 @@ import re
 
 import matplotlib.pyplot as plt
 import nbformat
+from pydantic import BaseModel
 
+from experiments.baselines.settings import SETTINGS
 from experiments.parameters import Experiment
 from experiments.plots import accuracy_against_size
 from experiments.store import PROJECT, replacing, write_atomically
@@ -38,13 +40,24 @@ def parameters_cell(source: str, every: bool = False) -> str:
     What is no parameter of an experiment keeps its comment.
     """
     fields = Experiment.model_fields
+    meanings = {name: field.description or _of_settings(name) for name, field in fields.items()}
     found = re.findall(r"^(\w+) = (.+?)(?: +# *(.*))?$", source, flags=re.M)
-    lines = {name: (value, fields[name].description if name in fields else comment) for name, value, comment in found}
+    lines = {name: (value, meanings.get(name, comment)) for name, value, comment in found}
     if every:
-        missing = {name: (repr(f.default).replace("'", '"'), f.description) for name, f in fields.items()}
+        missing = {name: (_as_python(f.default), meanings[name]) for name, f in fields.items()}
         lines = {name: lines.get(name, missing[name]) for name in fields} | lines
-    width = max(len(f"{name} = {value}") for name, (value, _) in lines.items())
+    lengths = [len(f"{name} = {value}") for name, (value, _) in lines.items()]
+    width = max(length for length in lengths if length < 40)  # what is longer stands out, and its comment after it
     return "\n".join(f"{f'{name} = {value}':{width}}  # {meaning}" for name, (value, meaning) in lines.items())
+
+
+def _as_python(default: object) -> str:
+    return repr(default.model_dump() if isinstance(default, BaseModel) else default).replace("'", '"')
+
+
+def _of_settings(method: str) -> str:
+    """The meanings of all settings of a method, in one line."""
+    return "; ".join(field.description for field in SETTINGS[method].model_fields.values())
 
 
 def with_parameters(notebook: nbformat.NotebookNode, every: bool) -> nbformat.NotebookNode:

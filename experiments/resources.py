@@ -7,6 +7,7 @@ import shutil
 
 import psutil
 
+from experiments.baselines.settings import KEPT_PER_WEIGHT
 from experiments.parameters import Experiment
 from experiments.store import run_folder
 from hypernet_lib.tasks import describe_dataset
@@ -35,18 +36,34 @@ def ram_needed(experiment: Experiment) -> int:
     height, width, _ = describe_dataset(experiment.dataset)
     sizes, n_tasks = experiment.sizes, experiment.n_tasks_to_learn
     embeddings = n_tasks * sizes.per_task
-    is_mean = not experiment.hypernet_hidden_dims and experiment.regularized_tasks == "all"  # see LinearMemory
-    rows = (1 if is_mean else n_tasks) * sizes.n_chunks * sum(sizes.widths[:-1])
     images = 70_000 * height * width + (experiment.batch_size + 10_000) * experiment.target.activations
+    if experiment.method == "hypernetwork":
+        is_mean = not experiment.hypernet_hidden_dims and experiment.regularized_tasks == "all"  # see LinearMemory
+        kept = (1 if is_mean else n_tasks) * sizes.n_chunks * sum(sizes.widths[:-1])  # rows
+    else:
+        # A task of joint training that shows a part of the images has a copy of it, which goes through three hands.
+        narrow = experiment.narrow_tasks * 14_000 * height * width if experiment.method == "joint" else 0
+        kept = narrow if experiment.method == "joint" else experiment.size["stored"]
     # Adam's two moments, two gradients, the snapshot and its difference; each row forwards and backwards; and
     # Python with TensorFlow and the graphs, which are there before any number is.
-    return 2**30 + 4 * (8 * sizes.shared + 4 * embeddings + 4 * rows + 2 * images)
+    return 2**30 + 4 * (8 * sizes.shared + 4 * embeddings + 4 * kept + 2 * images)
 
 
 def disk_needed(experiment: Experiment) -> int:
     """About how many bytes a run's folder will have: two checkpoints while a third comes, and all weights."""
     sizes, n_tasks = experiment.sizes, experiment.n_tasks_to_learn
-    return 2**22 + 4 * (4 * sizes.shared + 2 * n_tasks * sizes.per_task)  # each embedding in a file of its own as well
+    state = sizes.shared * KEPT_PER_WEIGHT.get(experiment.method, 0)  # at most
+    if experiment.method == "joint":
+        state = n_tasks * sizes.per_task  # all heads, from the first task on
+    # Each embedding is in a file of its own as well.
+    return 2**22 + 4 * (4 * (sizes.shared + state) + 2 * n_tasks * sizes.per_task)
+
+
+def _what_takes_ram(experiment: Experiment) -> str:
+    if experiment.method == "hypernetwork":
+        return "innernet_all_dims, hypernet_hidden_dims or n_tasks_to_learn, or raise num_chunks"
+    stored = ", n_tasks_to_learn or rehearsal.images_per_task" if experiment.method == "rehearsal" else ""
+    return "innernet_all_dims" + (stored or " or n_tasks_to_learn" * (experiment.sizes.per_task > 0))
 
 
 def too_large(experiments: list[Experiment], jobs: int = 1) -> list[str]:
@@ -55,8 +72,8 @@ def too_large(experiments: list[Experiment], jobs: int = 1) -> list[str]:
     needs = [(experiment.run_name, ram_needed(experiment) / 2**30) for experiment in experiments]
     problems = [
         f"{name}: needs about {need:,.1f} GiB of RAM, this machine has {has:,.1f} GiB; lower "
-        f"innernet_all_dims, hypernet_hidden_dims or n_tasks_to_learn, or raise num_chunks"
-        for name, need in needs
+        f"{_what_takes_ram(experiment)}"
+        for experiment, (name, need) in zip(experiments, needs, strict=True)
         if need > has
     ]
     disk = {}  # MB needed, by folder

@@ -42,6 +42,8 @@ def measure(folder: Path) -> pd.DataFrame:
     if not (folder / "summary.json").exists():
         raise ExperimentError(f"{shown(folder)}: no finished run is there")
     run = load_run(folder)
+    if not run.experiment.sizes.per_task:
+        raise ExperimentError(f"{shown(folder)}: its method, {run.experiment.method}, learns no number for each task")
     learned = run.hypernet.task_embeddings.numpy()
     rows = []
     for bits in BITS:

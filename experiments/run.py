@@ -76,7 +76,7 @@ class Run:
                 discard(self.folder)
             elif problem := clash(self.experiment):
                 raise ExperimentError(problem)
-            self._hypernet, self._checkpoints = learner.hypernet, Checkpoints(self.folder, learner.hypernet)
+            self._learner, self._checkpoints = learner, Checkpoints(self.folder, learner)
             progress = self._checkpoints.restore()
             if progress is None and checkpoint_numbers(self.folder):
                 raise ExperimentError(
@@ -160,7 +160,7 @@ class Run:
         }
         self._events.results(summary)
         if finished is None or not (self.folder / "weights.npz").exists():
-            write_weights(self.folder / "weights.npz", self._hypernet, n_tasks)
+            write_weights(self.folder / "weights.npz", self._learner, n_tasks)
         if finished is None:
             write_atomically(self.folder / "summary.json", json.dumps(summary, indent=2) + "\n")
         self.release()

@@ -13,7 +13,7 @@ import pandas as pd
 import yaml
 from filelock import FileLock, Timeout
 
-from experiments.parameters import Experiment, ExperimentError
+from experiments.parameters import Experiment, ExperimentError, flat
 
 PROJECT = Path(__file__).resolve().parents[1]
 # Everything that a run writes into its folder.
@@ -29,12 +29,6 @@ def run_folder(experiment: Experiment) -> Path:
     return PROJECT / Path(experiment.logdir).expanduser() / experiment.run_name
 
 
-def separate_files(experiment: Experiment) -> tuple[Path, Path]:
-    """Of separate networks: where the accuracies of an experiment's tasks are, and its parameters; no run's folder."""
-    folder = run_folder(experiment)
-    return folder.with_name(f"{folder.name}.csv"), folder.with_name(f"{folder.name}.yaml")
-
-
 def is_finished(experiment: Experiment) -> bool:
     """Whether this very experiment, every parameter the same, was carried out to its end, its report included.
 
@@ -48,8 +42,8 @@ def is_finished(experiment: Experiment) -> bool:
 
 def _differences(kept: Experiment, experiment: Experiment) -> list[str]:
     """The parameters in which two experiments of one folder differ; where that folder lies is no matter."""
-    old, new = kept.model_dump(exclude={"logdir"}), experiment.model_dump(exclude={"logdir"})
-    return [key for key in new if old[key] != new[key]]
+    old, new = [flat(one.model_dump(exclude={"logdir"})) for one in (kept, experiment)]
+    return [key for key in {**new, **old} if old.get(key) != new.get(key)]
 
 
 def checkpoint_numbers(folder: Path) -> list[int]:
@@ -140,12 +134,17 @@ def clash(experiment: Experiment) -> str | None:
         keys = _differences(kept, experiment)
         if not keys:
             return None
-        if keys == ["n_tasks_to_learn"] and kept.n_tasks_to_learn < experiment.n_tasks_to_learn:
+        if kept.method != experiment.method:
+            differs = f"method was {kept.method}, is {experiment.method}"
+        elif keys == ["n_tasks_to_learn"] and experiment.method == "joint" and checkpoint_numbers(folder):
+            differs = f"it learned {kept.n_tasks_to_learn} tasks together, and can learn no other"
+        elif keys == ["n_tasks_to_learn"] and kept.n_tasks_to_learn < experiment.n_tasks_to_learn:
             if checkpoint_numbers(folder):
                 return None
             differs = f"it learned {kept.n_tasks_to_learn} tasks, and its checkpoints are not there to go on from"
         else:
-            differs = ", ".join(f"{key} was {getattr(kept, key)}, is {getattr(experiment, key)}" for key in keys)
+            old, new = flat(kept.model_dump()), flat(experiment.model_dump())
+            differs = ", ".join(f"{key} was {old[key]}, is {new[key]}" for key in keys)
     return f"{shown(folder)} holds another run ({differs}); choose another run_name, or --overwrite that run"
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from experiments.baselines.settings import METHODS, ONE_NETWORK
 from experiments.files import load_experiments
-from experiments.parameters import Experiment, ExperimentError
+from experiments.parameters import Experiment, ExperimentError, fields, flat, users
 from experiments.store import (
     PROJECT,
     is_finished,
@@ -22,7 +23,6 @@ from experiments.store import (
     read_metrics,
     read_summary,
     run_folder,
-    separate_files,
     shown,
     status,
 )
@@ -63,19 +63,19 @@ BY_SIZE = {
 def runs_table(folders: Iterable[str | Path]) -> pd.DataFrame:
     """A row for each folder of a run, named after it: its parameters, tasks learned and, once finished, its results.
 
-    Columns: every parameter, lists as text; `learned`, how many tasks; how large it is with all of them; those of
-    `RESULTS`, not a number before the run is finished. Relative folders are counted from the project's folder. A folder
-    where no run was ever started is a row of nothing.
+    Columns: every parameter, lists as text; `learned`, how many tasks; how large it is with all of them; `told`,
+    whether it is told the task at test time; those of `RESULTS`, not a number before the run is finished. Relative
+    folders are counted from the project's folder. A folder where no run was ever started is a row of nothing.
     """
     runs, rows = [], []
     for folder in folders:
         path = PROJECT / folder
         experiment = kept_experiment(path)
-        asked = experiment.model_dump() if experiment else {}
+        asked = flat(experiment.model_dump()) if experiment else {}
         row = {key: str(value) if isinstance(value, list) else value for key, value in asked.items()}
         row["learned"] = int(read_metrics(path)["learned"].max()) if (path / "metrics.csv").exists() else 0
         summary = read_summary(path) or {}
-        row |= experiment.size if experiment else {}
+        row |= {**experiment.size, "told": experiment.is_told_the_task} if experiment else {}
         rows.append({**row, **{result: summary.get(result, float("nan")) for result in RESULTS}})
         runs.append(path.name)
     return pd.DataFrame(rows, index=pd.Index(runs, name="run"))
@@ -147,12 +147,13 @@ def thousands() -> pd.DataFrame:
     return by_age(map(run_folder, load_experiments(PROJECT / "params" / "search_thousands.yaml")), n=100)
 
 
-def over_seeds(file: str, alone: bool = False) -> pd.DataFrame:
+def over_seeds(file: str) -> pd.DataFrame:
     """A row for each experiment of params/<file>.yaml, over its seeds: what it asked, how large it is, what came of it.
 
-    Columns: `runs`; `tasks`, `target`, `E`, `steps`, `batch`; `parameters`, `per_task`; `ACC`, the mean over runs, and
+    Columns: `runs`; `method`; `told`, whether it is told the task at test time; `tasks`, `target`, `E`, `steps`,
+    `batch`; `parameters`, `per_task`, `stored` (not a number where it is all images); `ACC`, the mean over runs, and
     `sd`, their standard deviation; `worst`, the lowest accuracy of any task in any run; `just learned`, `forgetting`
-    and `seconds`, means. `alone`: what separate networks made of them. Raises ExperimentError where one is not done.
+    and `seconds`, means. Without a hypernetwork E is not a number. Raises ExperimentError where one is not done.
     """
     groups: dict[str, list[Experiment]] = {}
     for experiment in load_experiments(PROJECT / "params" / f"{file}.yaml"):
@@ -160,15 +161,17 @@ def over_seeds(file: str, alone: bool = False) -> pd.DataFrame:
     rows = {}
     for name, experiments in groups.items():
         first = experiments[0]
-        runs = pd.DataFrame([_alone(e) if alone else _of_run(e) for e in experiments])
+        runs = pd.DataFrame([_of_run(experiment) for experiment in experiments])
         rows[name] = {
             "runs": len(runs),
+            "method": first.method,
+            "told": first.is_told_the_task,
             "tasks": first.n_tasks_to_learn,
             "target": "-".join(map(str, first.innernet_all_dims)),
-            "E": float("nan") if alone else first.task_embedding_dim,
+            "E": first.task_embedding_dim if first.method == "hypernetwork" else float("nan"),
             "steps": first.iters_per_task,
             "batch": first.batch_size,
-            **runs[["parameters", "per_task"]].iloc[0],
+            **runs[["parameters", "per_task", "stored"]].iloc[0],
             "ACC": runs["ACC"].mean(),
             "sd": runs["ACC"].std(),
             "worst": runs["worst"].min(),
@@ -193,27 +196,7 @@ def _of_run(experiment: Experiment) -> dict[str, float]:
         "worst": matrix.worst,
         "just learned": matrix.just_learned.mean(),
         "forgetting": matrix.forgetting,
-        "seconds": read_summary(folder)["seconds"],
-    }
-
-
-def _alone(experiment: Experiment) -> dict[str, float]:
-    """What separate networks made of one experiment, and their size."""
-    results, parameters = separate_files(experiment)
-    if not results.exists() or not parameters.exists() or parameters.read_text("utf-8") != experiment.to_yaml():
-        raise ExperimentError(
-            f"{shown(results)} is not there, or was measured with other parameters: "
-            f"python -m experiments.baselines.separate FILE --only {experiment.run_name}"
-        )
-    accuracies, P = pd.read_csv(results)["accuracy"], experiment.sizes.n_weights
-    return {
-        "parameters": len(accuracies) * P,
-        "per_task": P,
-        "ACC": accuracies.mean(),
-        "worst": accuracies.min(),
-        "just learned": accuracies.mean(),
-        "forgetting": 0.0,
-        "seconds": float("nan"),
+        "seconds": read_summary(folder).get("seconds", float("nan")),
     }
 
 
@@ -223,11 +206,7 @@ def by_size() -> pd.DataFrame:
     That is every experiment of BY_SIZE with a hundred tasks and a memory. `label` is what a row is called where the
     method is known already, `images` how many a task was learned from.
     """
-    tables = [
-        over_seeds(file, alone=method == "separate networks").assign(method=method)
-        for method, files in BY_SIZE.items()
-        for file in files
-    ]
+    tables = [over_seeds(file).assign(method=method) for method, files in BY_SIZE.items() for file in files]
     table = pd.concat(tables).query("tasks == 100 and run != 'big_network_no_regularization'")
     table = table.assign(images=table["steps"] * table["batch"])
     return table.assign(label=[_label(run, row) for run, row in table.iterrows()])
@@ -241,6 +220,18 @@ def _label(run: str, row: pd.Series) -> str:
     return name if row["images"] <= 500 * 256 else f"{name}, {row['steps']} x {row['batch']}"
 
 
+def compared() -> pd.DataFrame:
+    """Every method of params/methods.yaml: rows of `over_seeds`, and `minutes`; `published` where others measured it.
+
+    `published` is the mean accuracy that van de Ven and Tolias found with that method on ten permutations, `sem` its
+    standard error.
+    """
+    table = over_seeds("methods")
+    table = table.assign(minutes=table["seconds"] / 60)
+    theirs = pd.read_csv(PROJECT / "outputs" / "published" / "permuted_mnist_10.csv").set_index(["method", "told"])
+    return table.join(theirs[["published", "sem"]], on=["method", "told"])
+
+
 def published() -> pd.DataFrame:
     """What others measured on a hundred permutations: with the columns of `by_size` that they tell."""
     table = pd.read_csv(PROJECT / "outputs" / "published" / "permuted_mnist_100.csv", index_col="name")
@@ -251,7 +242,7 @@ def published() -> pd.DataFrame:
 def rates() -> pd.DataFrame:
     """Separate networks' mean accuracy on validation images, a row for each of them, a column for each rate."""
     experiments = load_experiments(PROJECT / "params" / "search_separate.yaml")
-    rows = [(e.run_name.split("-rate")[0], e.learning_rate, _alone(e)["ACC"]) for e in experiments]
+    rows = [(e.run_name.split("-rate")[0], e.learning_rate, _of_run(e)["ACC"]) for e in experiments]
     return pd.DataFrame(rows, columns=["run", "rate", "ACC"]).pivot(index="run", columns="rate", values="ACC")
 
 
@@ -278,8 +269,8 @@ def search(file: str) -> pd.DataFrame:
     experiments = load_experiments(PROJECT / "params" / f"{file}.yaml")
     table = runs_table(run_folder(experiment) for experiment in experiments)
     apart = {"run_name", "n_tasks_to_learn", "full_testing_tasks", "iters_per_task", "precision"}  # no finding
-    base = experiments[0].model_dump(exclude=apart)
-    changed = [{k: v for k, v in e.model_dump(exclude=apart).items() if v != base[k]} for e in experiments]
+    asked = [flat(experiment.model_dump(exclude=apart)) for experiment in experiments]
+    changed = [{key: value for key, value in one.items() if value != asked[0].get(key)} for one in asked]
     just_learned = [AccuracyMatrix(read_metrics(run_folder(e))).just_learned for e in experiments]
     return pd.DataFrame(
         {
@@ -295,10 +286,16 @@ def search(file: str) -> pd.DataFrame:
 
 def _parameters() -> str:
     rows = [
-        [f"`{name}`", "required" if field.is_required() else f"`{field.default}`", field.description]
-        for name, field in Experiment.model_fields.items()
+        [f"`{name}`", "required" if field.is_required() else f"`{field.default}`", _of_method(name), field.description]
+        for name, field in fields().items()
     ]
-    return _markdown(["key", "default", "meaning"], rows)
+    return _markdown(["key", "default", "method", "meaning"], rows)
+
+
+def _of_method(name: str) -> str:
+    """Which methods use a parameter, in a word or two."""
+    who = users(name.split(".")[0])
+    return {METHODS: "all", ONE_NETWORK: "one network"}.get(who, who[0])
 
 
 def _ten_tasks() -> str:
@@ -335,6 +332,34 @@ def _by_size() -> str:
     return _markdown(["method", "run", "target", "E", "steps", "parameters", "per task", "ACC", "worst"], rows)
 
 
+def _methods() -> str:
+    rows = []
+    for _, row in compared().iterrows():
+        spread = "" if pd.isna(row["sd"]) else f" ± {row['sd']:.4f}"
+        stored = "all images" if pd.isna(row["stored"]) else f"{row['stored']:,.0f}"
+        theirs = "" if pd.isna(row["published"]) else f"{row['published']:.4f} ± {row['sem']:.4f}"
+        cells = [f"{row['ACC']:.4f}{spread}", *_four(row, ["worst", "forgetting"]), *_sizes(row), stored]
+        told = "yes" if row["told"] else "no"
+        rows.append([f"`{row['method']}`", told, *cells, f"{row['minutes']:.1f}", theirs])
+    header = ["method", "told the task", "ACC", "worst", "forgetting", "parameters", "per task", "stored", "minutes"]
+    return _markdown([*header, "published ACC"], rows)
+
+
+def _methods_in_short() -> str:
+    """The ten tasks, a row for each method: not told the task, and told it; ours, and in brackets published."""
+    table, rows = compared(), []
+    for method, group in table.groupby("method", sort=False):
+        cells = []
+        for told in (False, True):
+            found = group[group["told"] == told]
+            assert len(found) <= 1, f"{method} has two rows of this kind"
+            theirs = "".join(f" ({x:.3f})" for x in found["published"].dropna())
+            cells.append("".join(f"{x:.3f}" for x in found["ACC"]) + theirs)
+        stored = group["stored"].max()
+        rows.append([f"`{method}`", *cells, "all images" if pd.isna(stored) else f"{stored:,.0f}"])
+    return _markdown(["method", "not told the task", "told the task", "stored"], rows)
+
+
 def _step_cost() -> str:
     names = {
         "original": "the original's loop over tasks",
@@ -367,6 +392,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "a hundred tasks": _hundred_tasks,
     "accuracy and size": _by_size,
     "thousands of tasks": _thousands,
+    "methods in short": _methods_in_short,
+    "methods on ten tasks": _methods,
     "the cost of a step": _step_cost,
     "parameters": _parameters,
 }

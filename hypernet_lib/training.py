@@ -22,7 +22,7 @@ class TrainingError(ArithmeticError):
 
 
 class WeightGenerator(Protocol):
-    """What a `Learner` needs of the network that generates weights: a `Hypernetwork`, or another in its place."""
+    """What a `Learner` needs of what has weights for every task: a `Hypernetwork`, or another network in its place."""
 
     task_embeddings: tf.Variable  # [N, ...], a row for each task, learned with it and frozen then
     shared_variables: list[tf.Variable]  # what every task uses and changes; none where nothing is shared
@@ -95,13 +95,16 @@ class Learner:
         seed: decides the batches and the sampled tasks, both keyed by (seed, task, step).
         learned: the tasks that the hypernetwork has learned already.
 
-    Attributes: the arguments by their names; `learned`, the set of tasks learned so far; `graphs`, the compiled ones.
+    Attributes: the arguments by their names; `learned`, the set of tasks learned so far; `graphs`, the compiled ones;
+    `state`, the variables that it needs to go on with the next task, beside those of the network: none.
     The settings are compiled into the graphs, and are not to be changed; `tasks` may be replaced at any time. Who sets
     embeddings of learned tasks other than by `learn` calls `restored` then.
 
     Methods that take a task, or a number of tasks, raise ValueError where there is none of that number, or where it is
     one that was to be learned first.
     """
+
+    too_high = "learning_rate or l2_memory_regularization"  # what most often makes a loss no longer finite
 
     def __init__(
         self,
@@ -140,18 +143,17 @@ class Learner:
         self.embedding = tf.Variable(hypernet.task_embeddings[0])  # [E]
         self.adam = Adam([self.embedding, *hypernet.shared_variables])
         self.memory_adam = Adam(hypernet.shared_variables) if updates == "two_states" else self.adam
+        self.state: list[tf.Variable] = []
         self.graphs = {}  # evaluation, and learning with each form of memory; each for any number of tasks and images
         self._last = {}  # what was last learned from and tested on: as given, and as tensors
         self._mean = None  # the newest snapshot by mean and scatter, of tasks that have not changed since
 
     def remember(self, n_tasks: int) -> Memory | None:
         """The snapshot of the first `n_tasks` tasks; None where nothing is to be held: no task, no beta, all frozen."""
-        if not 0 <= n_tasks <= self.n_tasks:
-            raise ValueError(f"{n_tasks} tasks to remember: expected 0 to {self.n_tasks}, as many as have embeddings")
         if not n_tasks or not self.l2_memory_regularization or self._is_frozen(n_tasks):
+            self._check_first(n_tasks, learned=False)
             return None
-        for task in range(n_tasks):
-            self._check(task, learned=True)
+        self._check_first(n_tasks)
         memory = remember(self.hypernet, n_tasks, self.n_sampled(n_tasks), self._mean)
         self._mean = memory if isinstance(memory, LinearMemory) else None
         return memory
@@ -167,14 +169,17 @@ class Learner:
             return None
         return self.regularized_tasks
 
+    def n_steps(self, task: int) -> int:
+        """How many steps a task gets: twice as many where everything starts from scratch, with task 0."""
+        return 2 * self.iters_per_task if task == 0 else self.iters_per_task
+
     def learn(self, task: int, memory: Memory | None = None, iterations: int | None = None) -> np.ndarray:
         """Learn one task, held by the memory of earlier ones; None lets the hypernetwork forget.
 
         Returns the cross-entropy of every step, float32 [iterations]. Raises TrainingError as soon as it is not finite.
         """
         self._check(task)
-        if iterations is None:
-            iterations = 2 * self.iters_per_task if task == 0 else self.iters_per_task
+        iterations = self.n_steps(task) if iterations is None else iterations
         if iterations < 1:
             raise ValueError(f"iterations: got {iterations}; expected at least 1")
         frozen = self._is_frozen(task)
@@ -187,11 +192,7 @@ class Learner:
         self.adam.reset()
         self.memory_adam.reset()
         losses = learn(tf.constant(task), tf.constant(iterations), data, memory, *how).numpy()
-        if not all(np.isfinite(values).all() for values in [losses, self.embedding, *self.hypernet.shared_variables]):
-            raise TrainingError(
-                f"task {task}, step {len(losses)} of {iterations}: the loss is not a finite number; nothing of this "
-                f"task is kept. Most often learning_rate or l2_memory_regularization is too high"
-            )
+        self._check_finite(task, losses, iterations)
         self.learned.add(task)
         return losses
 
@@ -254,6 +255,20 @@ class Learner:
         if learned and task not in self.learned:
             raise ValueError(f"task {task} was neither learned by this learner nor restored, as its embedding was")
 
+    def _check_first(self, n_tasks: int, learned: bool = True) -> None:
+        if not 0 <= n_tasks <= self.n_tasks:
+            raise ValueError(f"{n_tasks} tasks to remember: expected 0 to {self.n_tasks}, as many as have embeddings")
+        for task in range(n_tasks if learned else 0):
+            self._check(task, learned=True)
+
+    def _check_finite(self, task: int, losses: np.ndarray, iterations: int) -> None:
+        variables = [self.embedding, *self.hypernet.shared_variables, *self.state]
+        if not all(np.isfinite(values).all() for values in [losses, *variables]):
+            raise TrainingError(
+                f"task {task}, step {len(losses)} of {iterations}: the loss is not a finite number; nothing of this "
+                f"task is kept. Most often {self.too_high} is too high"
+            )
+
     def _tensors(self, role: str, data: TaskData) -> TaskData:
         """The data as tensors, checked. Arrays that are read-only, and the same as last time, are not copied again."""
         data = TaskData(*(None if array is None else np.asarray(array) for array in data))
@@ -284,14 +299,18 @@ class Learner:
         step, loss = tf.constant(0), tf.constant(0.0)
         while step < iterations and tf.math.is_finite(loss):
             batch = tf.ensure_shape(order[step * self.batch_size : (step + 1) * self.batch_size], [self.batch_size])
-            fall = tf.cast(step, tf.float32) / tf.cast(tf.maximum(iterations - 1, 1), tf.float32)
-            rate = self.learning_rate * (1 - (1 - self.final_learning_rate_fraction) * fall)
+            rate = self._rate(step, iterations)
             held = memory if n_sampled is None else self._sample(memory, n_sampled, self._key(task, step))
             loss = self.step(tf.gather(images, batch), tf.gather(labels, batch), permutation, held, rate, frozen)
             losses = losses.write(step, loss)
             step += 1
         self.hypernet.task_embeddings[task].assign(self.embedding)
         return losses.stack()[:step]
+
+    def _rate(self, step, iterations):
+        """Adam's learning rate at a step: a linear fall."""
+        fall = tf.cast(step, tf.float32) / tf.cast(tf.maximum(iterations - 1, 1), tf.float32)
+        return self.learning_rate * (1 - (1 - self.final_learning_rate_fraction) * fall)
 
     def _task_gradients(self, images, labels, permutation, variables):
         """The current task's cross-entropy, and its gradient, weight decay included, for each of the variables."""

@@ -105,7 +105,7 @@ def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(undisturbed, tmp_pat
     loop(file, "task", 2)
     (experiment,) = load_experiments(file)
     learner = build(experiment).learner
-    progress = {"learned": 2, **Checkpoints(tmp_path / "tiny", learner.hypernet).restore()}
+    progress = {"learned": 2, **Checkpoints(tmp_path / "tiny", learner).restore()}
     shared = {f"shared_{i}": variable for i, variable in enumerate(learner.hypernet.shared_variables)}
     kept = {
         "embeddings": tf.Variable(learner.hypernet.task_embeddings[:2]),

@@ -6,13 +6,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import run_experiments
 from experiments.build import arguments, build
 from experiments.files import load_experiments
-from experiments.parameters import Experiment, ExperimentError
+from experiments.parameters import Experiment, ExperimentError, fields, users
 from experiments.resources import ram_needed
 from experiments.store import PROJECT, run_folder
 from hypernet_lib.hypernet import Hypernetwork
@@ -72,6 +73,30 @@ WRONG = {
     "what is shared too late": (GOOD + "---\nshared: {seed: 1}", ["document 2: ", "'shared'"]),
     "no text": (b"\xff\xfe\x00run_name", ["cannot be read as text"]),
     "too long a file": (GOOD + "#" * 1_000_001, ["bytes; expected at most 1,000,000"]),
+    "no such method": (GOOD + "method: EWC", ["method: got 'EWC'", "'ewc'", "did you mean ewc?"]),
+    "a setting given both ways": (
+        GOOD + "method: ewc\newc.strength: 2\newc: {strength: 1}", ["ewc.strength: got 2, and 1; expected one of both"]
+    ),
+    "shared settings that are none": ("shared: {ewc: 5}\n---\n" + GOOD + "method: ewc", ["ewc: got 5; expected its"]),
+    "a hypernetwork's parameter without one": (
+        GOOD + "method: ewc\nnum_chunks: 3", ["num_chunks: the method ewc does not use it, only hypernetwork"]
+    ),
+    "settings of another method": (GOOD + "method: ewc\nsi: {damping: 1}", ["si: the method ewc does not use it"]),
+    "heads where there are none": (GOOD + "heads: per_task", ["method hypernetwork does not use it"]),
+    "a typo in a setting": (GOOD + "method: ewc\newc: {strenght: 1}", ["'ewc.strenght'", "did you mean ewc.strength?"]),
+    "and with a point": (GOOD + "method: ewc\newc.strenght: 1", ["'ewc.strenght'", "did you mean ewc.strength?"]),
+    "text in a setting": (GOOD + "method: ewc\newc: {strength: much}", ["ewc.strength: got 'much'", "valid number"]),
+    "a number for settings": (
+        GOOD + "method: ewc\newc: 5", ["ewc: got 5; expected its settings, such as ewc: {strength: 10.0, images:"]
+    ),
+    "a setting that is swept and given": (
+        GOOD + "method: ewc\newc: {strength: 1}\nsweep: {ewc.strength: [1, 2]}", ["ewc.strength: got the sin"]
+    ),
+    "a sweep of no setting": (GOOD + "method: si\nsweep: {si.strenth: [1]}", ["'si.strenth'; did you mean si.st"]),
+    "more stored images than RAM": (
+        GOOD + "method: rehearsal\nn_tasks_to_learn: 10000\nrehearsal: {images_per_task: 1000000}",
+        ["GiB of RAM, this machine", "lower innernet_all_dims, n_tasks_to_learn or rehearsal.images_per_task"],
+    ),
     "more RAM than there is": (GOOD + "hypernet_hidden_dims: [1000000, 1000000]", ["GiB of RAM, this machine"]),
 }  # fmt: skip
 
@@ -128,7 +153,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=5,
 )
-lines = st.tuples(st.sampled_from([*Experiment.model_fields, "num_chuks"]) | st.text(max_size=9), values)
+lines = st.tuples(st.sampled_from([*Experiment.model_fields, *fields(), "num_chuks"]) | st.text(max_size=9), values)
 texts = st.text(max_size=80) | st.lists(lines, max_size=8).map(
     lambda pairs: GOOD + "".join(f"{key}: {value}\n" for key, value in pairs)
 )
@@ -197,9 +222,47 @@ def test_1e_5_is_a_number(tmp_path):
     assert (experiment.l2_regularization, experiment.learning_rate) == (1e-5, 2e-3)
 
 
+def test_a_methods_settings_are_written_both_ways_shared_swept_and_set(tmp_path):
+    text = "shared: {method: ewc, ewc: {images: 7, strength: 1}}\n---\nrun_name: a\newc.strength: 2\n---\n"
+    text += "run_name: b\nsweep: {ewc.strength: [3, 4], heads: [per_task]}\n"
+    (tmp_path / "x.yaml").write_text(text)
+    found = [(e.run_name, e.ewc.strength, e.ewc.images) for e in load_experiments(tmp_path / "x.yaml")]
+    assert found == [("a", 2, 7), ("b-strength3-per_task", 3, 7), ("b-strength4-per_task", 4, 7)]
+    assert {e.ewc.images for e in load_experiments(tmp_path / "x.yaml", {"ewc.images": 5})} == {5}
+    assert {e.ewc.images for e in load_experiments(tmp_path / "x.yaml", {"ewc": {"images": 6}})} == {6}
+
+
+def test_what_is_shared_is_left_out_where_a_method_does_not_use_it(tmp_path):
+    text = "shared: {num_chunks: 5, ewc: {images: 7}}\n---\nrun_name: a\nsweep: {method: [hypernetwork, ewc, si]}\n"
+    (tmp_path / "x.yaml").write_text(text)
+    hypernetwork, ewc, si = load_experiments(tmp_path / "x.yaml")
+    assert (hypernetwork.num_chunks, ewc.ewc.images, si.run_name) == (5, 7, "a-si")
+    (tmp_path / "y.yaml").write_text(
+        text + "---\nrun_name: b\nmethod: ewc\nnum_chunks: 3\n"
+    )  # but not what it says itself
+    with pytest.raises(ExperimentError, match=r"document 3 \(b\): num_chunks: the method ewc does not use it"):
+        load_experiments(tmp_path / "y.yaml")
+    with pytest.raises(ExperimentError, match="num_chunks: the method ewc does not use it"):
+        load_experiments(tmp_path / "x.yaml", {"num_chunks": 4})
+
+
+def test_only_what_its_method_uses_is_written_and_that_is_read_again(tmp_path):
+    experiment = Experiment.from_mapping({"run_name": "x", "method": "si", "si.damping": 0.5, "heads": "per_task"})
+    written = yaml.safe_load(experiment.to_yaml())
+    assert written["si"] == {"strength": 1.0, "damping": 0.5} and written["heads"] == "per_task"
+    assert not {"ewc", "num_chunks", "l2_memory_regularization"} & set(written)
+    (tmp_path / "x.yaml").write_text(experiment.to_yaml())
+    assert load_experiments(tmp_path / "x.yaml") == [experiment]
+    assert Experiment.from_notebook({**written, "num_chunks": 3, "ewc": {"strength": 7}}) == experiment
+    assert "method" in Experiment(run_name="x").to_yaml() and "heads" not in Experiment(run_name="x").to_yaml()
+
+
 def test_a_notebook_that_misses_a_parameter_is_refused():
     variables = Experiment(run_name="x").model_dump()
     assert Experiment.from_notebook({**variables, "other": 1}) == Experiment(run_name="x")
+    for method in ("EWC", "run_name", None, ["ewc"]):
+        with pytest.raises(ExperimentError, match="parameters cell: method: got "):
+            Experiment.from_notebook({**variables, "method": method})
     del variables["num_chunks"]
     with pytest.raises(ExperimentError, match="does not define num_chunks"):
         Experiment.from_notebook({**variables, "num_chuks": 3})
@@ -223,8 +286,9 @@ def test_a_default_of_the_library_is_that_of_an_experiment(function, name):
 
 
 def test_the_library_takes_every_parameter_that_is_not_about_the_run_itself():
-    about_the_run = {"run_name", "logdir", "n_tasks_to_learn", "full_testing_tasks", "innernet_all_dims"}
-    assert {name for _, name in TAKEN} == set(Experiment.model_fields) - about_the_run
+    about_the_run = {"run_name", "logdir", "n_tasks_to_learn", "full_testing_tasks", "innernet_all_dims", "method"}
+    of_others = {"heads", "l2", "ewc", "si", "rehearsal"}
+    assert {name for _, name in TAKEN} == set(Experiment.model_fields) - about_the_run - of_others
 
 
 def test_what_is_built_has_the_experiments_values():
@@ -239,6 +303,8 @@ def test_what_is_built_has_the_experiments_values():
     }  # fmt: skip
     experiment = Experiment(run_name="x", **changed)
     for name, field in Experiment.model_fields.items():
+        if "hypernetwork" not in users(name) or name == "method":
+            continue
         assert name in ("run_name", "logdir", "full_testing_tasks") or changed[name] != field.default
     tasks, target, learner = build(experiment)
     assert (tasks.dataset, tasks.seed, target.dims) == ("digits", 3, [64, 12, 10])

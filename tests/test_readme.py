@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from experiments import report
@@ -12,7 +11,7 @@ from experiments.files import load_experiments
 from experiments.parameters import Experiment
 from experiments.report import PAGES, filled
 from experiments.store import PROJECT, kept_experiment, read_metrics, read_summary
-from experiments.tables import TABLES, by_age, by_size, over_seeds, rounded
+from experiments.tables import TABLES, by_age, by_size, compared, over_seeds, rounded
 from hypernet_lib.metrics import AccuracyMatrix
 
 TEXTS = {path.relative_to(PROJECT): path.read_text(encoding="utf-8") for path in PAGES}
@@ -34,9 +33,12 @@ def test_the_ten_lines_of_python_learn_three_tasks_and_keep_them(capsys):
 
 
 def test_the_yaml_examples_are_valid_experiment_files(tmp_path):
-    example, sweep = re.findall(r"```yaml\n(.*?)```", EXPERIMENTS, flags=re.S)
+    example, methods, sweep = re.findall(r"```yaml\n(.*?)```", EXPERIMENTS, flags=re.S)
     (tmp_path / "example.yaml").write_text(example)
     assert [e.run_name for e in load_experiments(tmp_path / "example.yaml")] == ["my_first_run", "my_second_run"]
+    (tmp_path / "methods.yaml").write_text(methods)
+    names = [(e.run_name, e.ewc.strength, e.heads) for e in load_experiments(tmp_path / "methods.yaml")]
+    assert (names[0], names[-1], len(names)) == (("held", 30, "per_task"), ("held-strength30-s2", 30, "shared"), 10)
     (tmp_path / "sweep.yaml").write_text(sweep)
     names = [e.run_name for e in load_experiments(tmp_path / "sweep.yaml")]
     assert (len(names), names[0], names[-1]) == (9, "digits-beta0.001-s0", "digits-beta10-s2")
@@ -46,7 +48,8 @@ def test_the_yaml_examples_are_valid_experiment_files(tmp_path):
 def test_links_within_the_project_lead_to_files(page, link):
     file, _, heading = link.partition("#")
     assert (PROJECT / page.parent / file).exists()
-    headings = re.findall(r"^#+ (.*)$", TEXTS[page] if not file else "", flags=re.M)
+    text = (PROJECT / page.parent / file).read_text(encoding="utf-8") if file.endswith(".md") else TEXTS[page]
+    headings = re.findall(r"^#+ (.*)$", text, flags=re.M)
     assert not heading or heading in [re.sub(r"[^a-z0-9 -]", "", h.lower()).replace(" ", "-") for h in headings]
 
 
@@ -77,7 +80,7 @@ def test_what_the_run_of_2500_tasks_reaches():
 
 
 def test_what_the_best_runs_reach_beside_separate_networks():
-    runs, alone = over_seeds("best"), over_seeds("separate", alone=True)
+    runs, alone = over_seeds("best"), over_seeds("separate")
     best, short = runs.loc["best"], runs.loc["best_500"]
     minutes = [read_summary(f"outputs/best-s{seed}")["seconds"] / 60 for seed in range(3)]
     reached = f"`best` has ACC {best['ACC']:.4f} ± {best['sd']:.4f}, worst task {best['worst']:.4f}"
@@ -94,10 +97,44 @@ def test_what_the_best_runs_reach_beside_separate_networks():
     assert f"Separate networks of its own target have {times:.0f} times its numbers for each task" in TOLD
     ahead = []
     for run in ("best_500", "best"):  # on the same ten tasks
-        there = pd.read_csv(PROJECT / "outputs" / "separate" / f"target_of_{run}.csv")["accuracy"]
+        there = AccuracyMatrix(read_metrics(f"outputs/separate/target_of_{run}")).final
         here = AccuracyMatrix(read_metrics(f"outputs/{run}-s0")).final[: len(there)]
         ahead.append(there.mean() - here.mean())
     assert len(there) == 10 and f"they are {ahead[0]:.4f} ahead of `best_500`, and {ahead[1]:.4f} of `best`" in TOLD
+
+
+def test_what_the_other_methods_reach():
+    table = compared()
+    acc = {(row["method"], row["told"]): row["ACC"] for _, row in table.iterrows()}
+    lost = acc["joint", False] - acc["in_a_row", False]
+    for method in ("ewc", "si"):
+        assert acc[method, False] - acc["in_a_row", False] > lost / 2  # most of what is lost
+        assert 0.004 < acc[method, True] - acc["l2", True] < 0.007
+    assert acc["in_a_row", False] < acc["l2", False] < min(acc["ewc", False], acc["si", False])
+    assert max(acc["ewc", False], acc["si", False]) < acc["joint", False] - 0.03
+    assert acc["rehearsal", False] > acc["in_a_row", False] + 0.01
+    assert acc["rehearsal", True] < acc["in_a_row", True] - 0.01
+    assert max(acc["ewc", True], acc["si", True]) < acc["hypernetwork", True] < acc["separate", True]
+    forgotten = table.query("told and method in ('ewc', 'si')")["forgetting"]
+    assert ((forgotten > 0.002) & (forgotten < 0.0045)).all()
+    numbers = (table["parameters"] + table["stored"]).loc[["ewc-per_task", "hypernetwork", "separate"]]
+    assert (
+        round(numbers["hypernetwork"] / numbers["ewc-per_task"]) == 8 and numbers["separate"] < numbers["hypernetwork"]
+    )
+    reached = {e: read_summary(f"outputs/methods_steps/{e}")["ACC"] for e in ("two_layers", "published_steps-per_task")}
+    not_told = read_summary("outputs/methods_steps/published_steps-shared")["ACC"]
+    assert f"reaches {reached['published_steps-per_task']:.3f} when told and {not_told:.3f} when not" in TOLD
+    one_layer = read_summary("outputs/methods/in_a_row-per_task-s0")["ACC"]
+    assert f"lowers {one_layer:.3f} to {reached['two_layers']:.3f} when told" in TOLD
+
+
+def test_what_would_make_the_best_run_better():
+    acc = over_seeds("search_best")["ACC"]
+    assert f"by heart ({acc['steps_2000']:.4f} in place of {acc['base']:.4f})" in TOLD
+    assert f"twice as large ({acc['batch_1024']:.4f}); but twice the hidden units do" in TOLD
+    first, *_, last = load_experiments(PROJECT / "params" / "search_best.yaml")
+    more = last.sizes.n_parameters(100) / first.sizes.n_parameters(100) - 1
+    assert f"at {more:.0%} more numbers ({acc['units_4000']:.4f})" in TOLD
 
 
 def test_what_freezing_does_on_permutations_and_where_the_first_tasks_are_narrow():

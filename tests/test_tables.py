@@ -8,13 +8,15 @@ import nbformat
 import pytest
 
 from experiments import tables
+from experiments.baselines.settings import ONE_NETWORK
 from experiments.files import load_experiments
-from experiments.parameters import Experiment, ExperimentError
+from experiments.parameters import Experiment, ExperimentError, users
 from experiments.report import CELLS, TEMPLATE, parameters_cell, with_parameters
 from experiments.store import PROJECT
 from experiments.tables import (
     TABLES,
     by_size,
+    compared,
     hundred_tasks,
     over_seeds,
     overview,
@@ -42,7 +44,8 @@ def summary_of(run):
 
 def test_a_row_for_each_run_has_what_was_asked_and_what_came_of_it():
     table = runs_table(runs_in("outputs/sweep"))
-    assert len(table) == 9 and set(Experiment.model_fields) <= set(table)
+    assert len(table) == 9
+    assert {key for key in Experiment.model_fields if "hypernetwork" in users(key)} <= set(table)
     row = table.loc["digits-beta0.1-s2"]
     assert (row["l2_memory_regularization"], row["seed"], row["learned"]) == (0.1, 2, 10)
     assert row["innernet_all_dims"] == "[64, 64, 10]"
@@ -97,12 +100,12 @@ def test_experiments_that_differ_in_their_seed_alone_are_one_row_with_mean_and_s
 
 
 def test_separate_networks_are_counted_by_hand_and_have_as_many_tasks_as_they_ask_for():
-    row = over_seeds("separate", alone=True).loc["units_39"]
+    row = over_seeds("separate").loc["units_39"]
     P = 784 * 39 + 39 + 39 * 10 + 10
     assert (row["per_task"], row["parameters"], row["target"]) == (P, 100 * P, "784-39-10")
     means = []
     for seed in range(3):
-        accuracies = [r["accuracy"] for r in rows_of(f"separate/units_39-s{seed}.csv")]
+        accuracies = [r["accuracy"] for r in rows_of(f"separate/units_39-s{seed}/metrics.csv") if r["learned"] == 100]
         means.append(statistics.mean(accuracies))
         assert len(accuracies) == 100
     assert row["ACC"] == pytest.approx(statistics.mean(means), abs=1e-9)
@@ -123,9 +126,43 @@ def test_separate_networks_have_the_rate_that_was_best_on_validation_images():
         assert experiment.learning_rate == by_rate.loc[name].idxmax()
         assert experiment.evaluate_on == "test"
     for experiment in load_experiments(PROJECT / "params" / "search_separate.yaml"):
-        accuracies = [r["accuracy"] for r in rows_of(f"search_separate/{experiment.run_name}.csv")]
+        metrics = rows_of(f"search_separate/{experiment.run_name}/metrics.csv")
+        accuracies = [r["accuracy"] for r in metrics if r["learned"] == experiment.n_tasks_to_learn]
         mean = by_rate.loc[experiment.run_name.split("-rate")[0], experiment.learning_rate]
         assert experiment.evaluate_on == "validation" and mean == pytest.approx(statistics.mean(accuracies), abs=1e-9)
+
+
+def test_every_method_has_the_rate_and_the_strength_that_were_best_on_validation_images():
+    def choice(experiment):
+        own = getattr(experiment, experiment.method, None)
+        return experiment.learning_rate, getattr(own, "strength", None)
+
+    searched = load_experiments(PROJECT / "params" / "search_methods.yaml")
+    assert {experiment.evaluate_on for experiment in searched} == {"validation"}
+    chosen = [e for e in load_experiments(PROJECT / "params" / "methods.yaml") if e.method in ONE_NETWORK]
+    assert {experiment.evaluate_on for experiment in chosen} == {"test"}
+    for one in chosen:
+        images = one.rehearsal.images_per_task
+        like = [e for e in searched if (e.method, e.heads) == (one.method, one.heads)]
+        like = [e for e in like if one.method != "rehearsal" or e.rehearsal.images_per_task == images]
+        best = max(like, key=lambda e: summary_of(f"search_methods/{e.run_name}")["ACC"])
+        assert choice(one) == choice(best) and len(like) > 1
+
+
+def test_methods_are_compared_beside_what_others_measured():
+    table = compared()
+    row = table.loc["ewc-per_task"]
+    finals = []
+    for seed in range(3):
+        rows = rows_of(f"methods/ewc-per_task-s{seed}/metrics.csv")
+        finals.append([r["accuracy"] for r in rows if r["learned"] == 10])
+    assert row["ACC"] == pytest.approx(statistics.mean(map(statistics.mean, finals)), abs=1e-9)
+    assert row["sd"] == pytest.approx(statistics.stdev(map(statistics.mean, finals)), abs=1e-9)
+    assert (row["told"], row["published"], row["sem"]) == (True, 0.9596, 0.0006)
+    assert row["stored"] == 2 * (784 * 300 + 300) and row["per_task"] == 3010
+    assert table["published"].count() == 8
+    shown = {line.split(" | ")[0].strip("| `"): line for line in TABLES["methods in short"]().splitlines()}
+    assert f"{row['ACC']:.3f} (0.960)" in shown["ewc"] and "all images" in shown["joint"]
 
 
 def test_the_best_run_is_counted_by_hand_and_chosen_on_validation_images():
@@ -135,7 +172,8 @@ def test_the_best_run_is_counted_by_hand_and_chosen_on_validation_images():
     parameters = 100 * C * E + C * E + (2 * E + 1) * S
     assert parameters == best.sizes.n_parameters(100) == summary_of("best-s0")["parameters"] <= 3_100_000
     assert summary_of("best-s0")["per_task"] == C * E
-    for file in ("search_rows", "search_more", "search_separate", "search_thousands", "parts", "lookahead"):
+    searches = ["search_rows", "search_more", "search_best", "search_separate", "search_thousands"]
+    for file in (*searches, "parts", "lookahead"):
         on = {experiment.evaluate_on for experiment in load_experiments(PROJECT / "params" / f"{file}.yaml")}
         assert on == {"validation"}
 
@@ -148,8 +186,6 @@ def test_what_is_not_there_or_not_what_was_asked_for_is_named_with_the_command_t
         ExperimentError, match="outputs/best-s0 is no finished run.*run_experiments.py FILE --only best-s0"
     ):
         over_seeds("best")
-    with pytest.raises(ExperimentError, match="outputs/best-s0.csv is not there.*separate FILE --only best-s0"):
-        over_seeds("best", alone=True)
     with pytest.raises(ExperimentError, match="has no rounded.csv: python -m experiments.rounding outputs/thousands"):
         rounded("outputs/thousands")
 

@@ -1,0 +1,7 @@
+"""The other methods, learners with the same face as the hypernetwork's:
+
+settings  which methods there are, what each has to itself and how large it is; no TensorFlow
+networks  target networks that nothing generates, one for all tasks or one for each; learning them in a row
+weights   remembering in weight space: L2, EWC, SI
+images    remembering by images: rehearsal; joint training
+"""

@@ -1,0 +1,110 @@
+"""Target networks that nothing generates, in a hypernetwork's place: one for all tasks, or one for each of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hypernet_lib.hypernet import glorot
+from hypernet_lib.quiet import tf
+from hypernet_lib.sizes import count_weights
+from hypernet_lib.targets import MLP, Target
+from hypernet_lib.training import Learner
+
+
+def initial_weights(target: Target, seed: int, task: int) -> np.ndarray:
+    """A target network's flat weights [P]: kernels as Glorot and Bengio draw them, everything else zero."""
+    random = np.random.default_rng([seed, 5, task])
+    parts = [glorot(random, *shape) if len(shape) == 2 else np.zeros(shape, np.float32) for shape in target.shapes]
+    return np.concatenate([part.reshape(-1) for part in parts])
+
+
+class SeparateNetworks(tf.Module):
+    """A `WeightGenerator`: a task's embedding [P] is its target network's weights themselves. Nothing is shared.
+
+    Variables:
+        task_embeddings [N, P]
+    """
+
+    shared_variables, head = [], None
+
+    def __init__(self, target: Target, n_tasks: int, seed: int = 0):
+        super().__init__()
+        self.task_embeddings = tf.Variable(np.stack([initial_weights(target, seed, task) for task in range(n_tasks)]))
+
+    def weights(self, embedding: tf.Tensor) -> tf.Tensor:
+        """The flat weights [P] for an "embedding" [P]: the same."""
+        return tf.convert_to_tensor(embedding)
+
+
+class OneNetwork(tf.Module):
+    """A `WeightGenerator`: one target network, whose weights all tasks share. With `heads` "per_task" the last layer is
+    not shared: it is each task's "embedding".
+
+    Variables:
+        shared [P], or [P - h] without the h weights of the last layer
+        task_embeddings [N, 0], or [N, h]
+    """
+
+    head = None
+
+    def __init__(self, target: MLP, n_tasks: int, heads: str = "shared", seed: int = 0):
+        super().__init__()
+        self.target, self.head_per_task = target, heads == "per_task"
+        self.n_of_head = count_weights(target.shapes[-2:]) if self.head_per_task else 0  # h, or none
+        n_shared = count_weights(target.shapes) - self.n_of_head
+        self.shared = tf.Variable(initial_weights(target, seed, 0)[:n_shared])
+        heads = [initial_weights(target, seed, task)[n_shared:] for task in range(n_tasks if self.head_per_task else 0)]
+        self.task_embeddings = tf.Variable(np.stack(heads) if heads else np.empty([n_tasks, 0], np.float32))
+
+    @property
+    def shared_variables(self) -> list[tf.Variable]:
+        return [self.shared]
+
+    def weights(self, embedding: tf.Tensor) -> tf.Tensor:
+        """The flat weights [P] with a task's head [h], or [0]."""
+        return tf.concat([self.shared, embedding], axis=0)
+
+    def logits(self, images: tf.Tensor, tasks: tf.Tensor) -> tf.Tensor:
+        """Logits [B, classes] of images [B, pixels] in the order of their tasks [B], each through its task's head."""
+        if not self.head_per_task:
+            return self.target(self.shared, images)
+        *dims, units, classes = self.target.dims
+        x = tf.nn.relu(MLP([*dims, units])(self.shared, images)) if dims else images  # [B, units]
+        heads = tf.gather(self.task_embeddings, tasks)  # [B, h]
+        kernels = tf.reshape(heads[:, : units * classes], [-1, units, classes])
+        return tf.einsum("bu,buc->bc", x, kernels) + heads[:, units * classes :]
+
+
+class InARow(Learner):
+    """Teaches a network one task after the other, and does nothing to keep it from forgetting.
+
+    The other methods come from this one, and differ in what they remember: `remember` says what is kept at the
+    beginning of a task, `learn` adds to it at the task's end.
+    """
+
+    too_high = "learning_rate"
+
+    def __init__(
+        self,
+        network: SeparateNetworks | OneNetwork,
+        target: Target,
+        tasks,
+        *,
+        batch_size: int = 256,
+        iters_per_task: int = 500,
+        learning_rate: float = 1e-3,
+        final_learning_rate_fraction: float = 0.02,
+        seed: int = 0,
+    ):
+        super().__init__(
+            network, target, tasks, batch_size=batch_size, iters_per_task=iters_per_task, learning_rate=learning_rate,
+            final_learning_rate_fraction=final_learning_rate_fraction, seed=seed, l2_regularization=0,
+            l2_memory_regularization=0, updates="combined",
+        )  # fmt: skip
+
+
+class Separate(InARow):
+    """Teaches each task to a network of its own; all start from scratch, and have as many steps."""
+
+    def n_steps(self, task: int) -> int:
+        return self.iters_per_task
