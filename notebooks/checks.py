@@ -12,7 +12,7 @@ import traceback
 import numpy as np
 
 RIGHT = {}  # exercise number: whether its last check was passed
-N_EXERCISES = 10
+N_EXERCISES = 12
 
 
 class NotYet(Exception):
@@ -347,6 +347,55 @@ def check_walk(solve):
             straight = np.array([(1 - i / (n - 1)) * right[0] + i / (n - 1) * right[-1] for i in range(n)])
             mistakes["the line is drawn between the two weight vectors; draw it between the embeddings"] = straight
         _expect(_call(solve, e_0, e_1, n, generate), right, mistakes, "the array of weights")
+
+
+@exercise(11)
+def check_held(solve):
+    for n, strength in [(3, 0.7), (5, 4.0)]:
+        gradient, w, anchor, information = _random(n, n, n, n, n)
+        information = information**2
+        penalty = lambda w, a=anchor, f=information, s=strength: s / 2 * sum(f * (w - a) ** 2)  # noqa: E731
+        pull = _slopes(penalty, w)
+        mistakes = {
+            "the task's own gradient is missing: both are followed together": pull,
+            "the pull has the wrong sign: it must lead back to the anchor when it is followed downhill": gradient
+            - pull,
+            "there is a factor 2 too many: the half of the penalty takes back the 2 that comes down": gradient
+            + 2 * pull,
+            "the strength is missing": gradient + pull / strength,
+            "every weight is held equally; multiply each by its own information": gradient + strength * (w - anchor),
+            "the pull does not know where the weights are: w - anchor is missing": gradient + strength * information,
+            "this pulls towards zero; the weights are held to the anchor": gradient + strength * information * w,
+            "add the gradient of the penalty, not the penalty itself": gradient + penalty(w),
+        }
+        answer = _call(solve, gradient, w, anchor, information, strength)
+        _expect(answer, gradient + pull, mistakes, "the gradient", tolerance=1e-5)
+
+
+@exercise(12)
+def check_importance(solve):
+    for steps, n, damping in [(4, 3, 0.1), (6, 2, 2.0)]:
+        gradients, moves = _random(steps, (steps, n), (steps, n))
+        path = np.cumsum(np.vstack([np.zeros(n), moves]), axis=0)  # [steps + 1, n]
+        fall, squared, way = np.zeros(n), np.zeros(n), np.zeros(n)
+        for k in range(n):
+            for t in range(steps):
+                fall[k] -= gradients[t, k] * (path[t + 1, k] - path[t, k])
+                way[k] += (path[t + 1, k] - path[t, k]) ** 2
+            squared[k] = (path[-1, k] - path[0, k]) ** 2
+        mistakes = {
+            "this has the wrong sign: a loss that falls makes a weight important": -fall / (squared + damping),
+            "the damping is missing": fall / squared,
+            "the distance is not squared": fall / (np.sqrt(squared) + damping),
+            "this is the fall of the loss alone; divide it by how far the weight has come": fall,
+            "take the distance from start to end, and square that; not the sum of the squared steps": fall
+            / (way + damping),
+            "sum over the steps for each weight, not over the weights": np.full(
+                n, fall.sum() / (squared.sum() + damping)
+            ),
+            "sum over the steps, do not take their mean": fall / steps / (squared + damping),
+        }
+        _expect(_call(solve, path, gradients, damping), fall / (squared + damping), mistakes, "the importance")
 
 
 def _random(seed, *shapes):

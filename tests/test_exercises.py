@@ -120,6 +120,29 @@ MISTAKES = {
         ("generate((1 - t) * e_0 + t * e_1)", "(1 - t) * e_0 + t * e_1", "let generate write"),
         ("np.linspace(0, 1, n)", "np.linspace(0, 1, 4)", "should have the shape [5, 7]"),
     ],
+    11: [
+        ("gradient + strength", "strength", "own gradient is missing"),
+        ("gradient + strength", "gradient - strength", "wrong sign"),
+        ("strength * information", "2 * strength * information", "a factor 2 too many"),
+        ("strength * information", "information", "strength is missing"),
+        ("strength * information", "strength", "held equally"),
+        (" * (w - anchor)", "", "w - anchor is missing"),
+        ("(w - anchor)", "w", "towards zero"),
+        (
+            "strength * information * (w - anchor)",
+            "(strength / 2 * information * (w - anchor) ** 2).sum()",
+            "not the penalty itself",
+        ),
+    ],
+    12: [
+        ("fall = -(", "fall = (", "wrong sign"),
+        (" + damping", "", "damping is missing"),
+        ("(path[-1] - path[0]) ** 2", "abs(path[-1] - path[0])", "not squared"),
+        (" / ((path[-1] - path[0]) ** 2 + damping)", "", "the fall of the loss alone"),
+        ("(path[-1] - path[0]) ** 2", "(np.diff(path, axis=0) ** 2).sum(axis=0)", "from start to end"),
+        (".sum(axis=0)", ".mean(axis=0)", "not take their mean"),
+        (".sum(axis=0)", ".sum(axis=1)", "not yet"),
+    ],
 }
 
 
@@ -183,7 +206,7 @@ def test_as_handed_out_every_exercise_is_open_and_only_the_last_cell_fails(monke
         exec(cell.source, names)
     said = capsys.readouterr().out.splitlines()
     assert [line.split(": your")[0] for line in said] == [f"Exercise {n}: not yet" for n in MISTAKES]
-    with pytest.raises(checks.NotAllRight, match="still open: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10"):
+    with pytest.raises(checks.NotAllRight, match="still open: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"):
         exec(last.source, names)
 
 

@@ -192,6 +192,23 @@ def test_the_template_is_short_and_has_the_loop_of_notebook_03():
     assert template[opened] in lesson and template[opened + 1] in lesson
 
 
+def test_notebook_03_quotes_the_table_of_notebook_02():
+    table, quoted = [
+        [
+            cell
+            for cell in nbformat.read(PROJECT / "notebooks" / f"{name}.ipynb", as_version=4).cells
+            if words in cell.source
+        ]
+        for name, words in (
+            ("02_forgetting", '"images kept", "networks"]'),
+            ("03_continual_run", "There, rehearsal with"),
+        )
+    ]
+    rows = {line.split("  ")[0]: line.split()[-4] for line in table[0].outputs[0].text.splitlines()[1:]}
+    said = f"images of each task reached {rows['rehearsal, 100 images']}, and joint training, which has all images, "
+    assert said + rows["joint training"] in quoted[0].source
+
+
 LESSONS = {
     "01_single_task": {"iterations": 60, "passes": 0},
     "02_forgetting": {"iterations": 60, "n_tasks_to_learn": 3},
