@@ -192,6 +192,7 @@ def test_the_gradient_of_holding_is_that_of_the_papers_penalty(method, digits):
     learner = {"l2": L2, "ewc": EWC, "si": SI}[method](network, target, digits, strength=0.7, **settings)
     if method != "l2":
         learner.importance.assign(random.uniform(size=learner.importance.shape))
+    learner.restored(1)
     memory = learner.remember(1)
     network.shared.assign_add(random.standard_normal(network.shared.shape))
     with tf.GradientTape() as tape:
@@ -200,10 +201,9 @@ def test_the_gradient_of_holding_is_that_of_the_papers_penalty(method, digits):
         penalty = (0.7 if method == "si" else 0.7 / 2) * tf.reduce_sum(importance * change**2)
     (found,) = learner._memory_gradients(memory)
     np.testing.assert_allclose(found, tape.gradient(penalty, network.shared), rtol=1e-5)
-    assert (
-        learner.remember(0) is None
-        and type(learner)(network, target, digits, strength=0.0, **settings).remember(1) is None
-    )
+    without = type(learner)(network, target, digits, strength=0.0, **settings)
+    without.restored(1)
+    assert learner.remember(0) is None and without.remember(1) is None
 
 
 @pytest.mark.parametrize("method", ["l2", "ewc", "si"])
@@ -438,10 +438,13 @@ def test_joint_as_long_as_it_was_asked_for_and_no_longer(tmp_path):
 # --- every method, as a run ---
 
 
-@everyway
+@pytest.mark.parametrize(  # all that differ in what they keep; tests/test_faults.py has the hypernetwork
+    "method, heads",
+    [("in_a_row", "shared"), ("ewc", "per_task"), ("si", "shared"), ("rehearsal", "per_task"), ("joint", "per_task"),
+     ("separate", None)],
+)  # fmt: skip
 def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(method, heads, tmp_path):
-    small = {"hypernet_hidden_dims": [8], "num_chunks": 5, "task_embedding_dim": 4} if method == "hypernetwork" else {}
-    whole, stopped = (experiment_of(method, heads, logdir=str(tmp_path / name), **small) for name in ("a", "b"))
+    whole, stopped = (experiment_of(method, heads, logdir=str(tmp_path / name)) for name in ("a", "b"))
     learner = carried_out(whole)
     carried_out(stopped, end=2)
     carried_out(stopped)
