@@ -7,7 +7,8 @@ Read it in this order, each module in one sitting:
     targets    the networks whose weights are generated
     hypernet   the network that generates them, from embeddings
     memory     the snapshot, and the gradient of the memory loss: what keeps old tasks
-    training   a task learned step by step, with Adam; evaluation
+    adam       Adam, which moves every variable
+    training   a task learned step by step; evaluation
     metrics    the accuracy matrix and what is read from it
 
 `from hypernet_lib.quiet import tf` is TensorFlow without its start-up chatter.

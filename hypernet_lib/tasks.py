@@ -34,6 +34,11 @@ class TaskData(NamedTuple):
     labels: np.ndarray  # int32 [B]
     permutation: np.ndarray | None = None  # int32 [P]: the task shows `images[:, permutation]`; None: as they are
 
+    def shown(self, rows: np.ndarray) -> np.ndarray:
+        """The images of the given rows [n], as the task shows them [n, P]."""
+        images = self.images[rows]
+        return images if self.permutation is None else images[:, self.permutation]
+
 
 class Tasks(Protocol):
     """A family of tasks, numbered from 0: what a `Learner` learns."""

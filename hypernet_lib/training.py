@@ -1,12 +1,13 @@
-"""Learning one task: Adam, the two-step update, and its loop inside a graph; evaluation by the oracle."""
+"""Learning one task: the two-step update, and its loop inside a graph; evaluation by the oracle."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from hypernet_lib.adam import Adam
 from hypernet_lib.memory import LinearMemory, Memory, memory_gradients, remember
 from hypernet_lib.quiet import tf
 from hypernet_lib.targets import Chunks, Target
@@ -30,49 +31,6 @@ class WeightGenerator(Protocol):
 
     def weights(self, embedding: tf.Tensor) -> tf.Tensor | Chunks:
         """The target network's weights for one row of `task_embeddings`: flat, or in chunks not written yet."""
-
-
-class Adam:
-    """Adam (Kingma and Ba, arXiv 1412.6980), one fused kernel for each variable; its state starts afresh by `reset`."""
-
-    beta1, beta2, epsilon = 0.9, 0.999, 1e-7
-
-    def __init__(self, variables: list[tf.Variable]):
-        self.steps = tf.Variable(0, dtype=tf.int64)
-        self.moments = {v.ref(): [tf.Variable(tf.zeros_like(v)) for _ in "mv"] for v in variables}
-
-    def reset(self) -> None:
-        self.steps.assign(0)
-        for moments in self.moments.values():
-            for moment in moments:
-                moment.assign(tf.zeros_like(moment))
-
-    def apply(
-        self, gradients: list[tf.Tensor], variables: list[tf.Variable], learning_rate: tf.Tensor | list[tf.Tensor]
-    ) -> None:
-        """Move each variable by one step of Adam, all at one rate or each at its own. Counts one step for all."""
-        steps = tf.cast(self.steps.assign_add(1), tf.float32)
-        rates = learning_rate if isinstance(learning_rate, list) else [learning_rate] * len(variables)
-        for gradient, variable, rate in zip(gradients, variables, rates, strict=True):
-            m, v = self.moments[variable.ref()]
-            tf.raw_ops.ResourceApplyAdam(
-                var=variable.handle, m=m.handle, v=v.handle, beta1_power=self.beta1**steps,
-                beta2_power=self.beta2**steps, lr=rate, beta1=self.beta1, beta2=self.beta2,
-                epsilon=self.epsilon, grad=tf.convert_to_tensor(gradient),
-            )  # fmt: skip
-
-    def changes(
-        self, gradients: list[tf.Tensor], variables: list[tf.Variable], learning_rate: tf.Tensor
-    ) -> list[tf.Tensor]:
-        """By how much `apply` would move each variable; nothing moves, and no step is counted."""
-        steps = tf.cast(self.steps + 1, tf.float32)
-        rate = learning_rate * tf.sqrt(1 - self.beta2**steps) / (1 - self.beta1**steps)
-        changes = []
-        for gradient, variable in zip(gradients, variables, strict=True):
-            m, v = self.moments[variable.ref()]
-            m, v = m + (1 - self.beta1) * (gradient - m), v + (1 - self.beta2) * (gradient**2 - v)
-            changes.append(-rate * m / (tf.sqrt(v) + self.epsilon))
-        return changes
 
 
 class Learner:
@@ -150,10 +108,10 @@ class Learner:
 
     def remember(self, n_tasks: int) -> Memory | None:
         """The snapshot of the first `n_tasks` tasks; None where nothing is to be held: no task, no beta, all frozen."""
-        if not n_tasks or not self.l2_memory_regularization or self._is_frozen(n_tasks):
-            self._check_first(n_tasks, learned=False)
+        is_held = bool(n_tasks and self.l2_memory_regularization and not self._is_frozen(n_tasks))
+        self._check_first(n_tasks, learned=is_held)
+        if not is_held:
             return None
-        self._check_first(n_tasks)
         memory = remember(self.hypernet, n_tasks, self.n_sampled(n_tasks), self._mean)
         self._mean = memory if isinstance(memory, LinearMemory) else None
         return memory
@@ -295,29 +253,33 @@ class Learner:
         images, labels, permutation = data
         order = self.batch_order(task, iterations, tf.shape(labels)[0])  # [iterations * batch]
         self.embedding.assign(tf.gather(self.hypernet.task_embeddings, task))
+
+        def learn(step, rate):
+            batch = tf.ensure_shape(order[step * self.batch_size : (step + 1) * self.batch_size], [self.batch_size])
+            held = memory if n_sampled is None else self._sample(memory, n_sampled, self._key(task, step))
+            return self.step(tf.gather(images, batch), tf.gather(labels, batch), permutation, held, rate, frozen)
+
+        losses = self._steps(learn, iterations)
+        self.hypernet.task_embeddings[task].assign(self.embedding)
+        return losses
+
+    def _steps(self, learn: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], iterations: tf.Tensor) -> tf.Tensor:
+        """The loss of every step, `learn(step, rate)`, while it is finite; the rate falls linearly."""
         losses = tf.TensorArray(tf.float32, size=iterations, element_shape=[])
         step, loss = tf.constant(0), tf.constant(0.0)
         while step < iterations and tf.math.is_finite(loss):
-            batch = tf.ensure_shape(order[step * self.batch_size : (step + 1) * self.batch_size], [self.batch_size])
-            rate = self._rate(step, iterations)
-            held = memory if n_sampled is None else self._sample(memory, n_sampled, self._key(task, step))
-            loss = self.step(tf.gather(images, batch), tf.gather(labels, batch), permutation, held, rate, frozen)
+            fall = tf.cast(step, tf.float32) / tf.cast(tf.maximum(iterations - 1, 1), tf.float32)
+            loss = learn(step, self.learning_rate * (1 - (1 - self.final_learning_rate_fraction) * fall))
             losses = losses.write(step, loss)
             step += 1
-        self.hypernet.task_embeddings[task].assign(self.embedding)
         return losses.stack()[:step]
-
-    def _rate(self, step, iterations):
-        """Adam's learning rate at a step: a linear fall."""
-        fall = tf.cast(step, tf.float32) / tf.cast(tf.maximum(iterations - 1, 1), tf.float32)
-        return self.learning_rate * (1 - (1 - self.final_learning_rate_fraction) * fall)
 
     def _task_gradients(self, images, labels, permutation, variables):
         """The current task's cross-entropy, and its gradient, weight decay included, for each of the variables."""
         hypernet = self.hypernet
         with tf.GradientTape() as tape:
             logits = self.target(hypernet.weights(self.embedding), images, permutation)  # [B, classes]
-            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+            loss = cross_entropy(labels, logits)
         gradients = tape.gradient(loss, variables)
         if self.l2_regularization and variables[-1] is hypernet.head:
             decay = np.full([hypernet.head.shape[0], 1], 2 * self.l2_regularization, np.float32)
@@ -353,6 +315,11 @@ class Learner:
         logits = self._logits(data.images, task, data.permutation)  # [M, classes]
         correct = tf.argmax(logits, axis=1, output_type=tf.int32) == data.labels  # [M]
         return tf.reduce_mean(tf.cast(correct, tf.float32))
+
+
+def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """The mean over a batch: labels [B], logits [B, classes]."""
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
 
 
 def _any_length(tensors: NamedTuple) -> NamedTuple:

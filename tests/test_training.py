@@ -5,12 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from hypernet_lib.adam import Adam
 from hypernet_lib.hypernet import Hypernetwork
 from hypernet_lib.memory import remember
 from hypernet_lib.quiet import tf
 from hypernet_lib.targets import MLP, LeNet
 from hypernet_lib.tasks import PermutedTasks, TaskData
-from hypernet_lib.training import Adam, Learner, TrainingError
+from hypernet_lib.training import Learner, TrainingError
 
 
 @pytest.fixture(scope="module")

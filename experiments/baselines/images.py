@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.baselines.networks import InARow, OneNetwork
+from hypernet_lib.adam import Adam
 from hypernet_lib.quiet import tf
 from hypernet_lib.targets import MLP
-from hypernet_lib.training import SCALAR, Adam
+from hypernet_lib.training import SCALAR, cross_entropy
 
 
 class StoredImages(NamedTuple):
@@ -41,15 +42,15 @@ class Rehearsal(InARow):
             return None
         for task in range(n_tasks):
             if task not in self._stored:
-                images, labels, permutation = self.tasks.train(task)
-                if self.images_per_task > len(labels):
+                data = self.tasks.train(task)
+                n = len(data.labels)
+                if self.images_per_task > n:
                     raise ValueError(
-                        f"rehearsal.images_per_task: got {self.images_per_task}; expected at most {len(labels)}, the "
+                        f"rehearsal.images_per_task: got {self.images_per_task}; expected at most {n}, the "
                         f"training images of task {task}"
                     )
-                chosen = np.random.default_rng([self.seed, 6, task, 1]).permutation(len(labels))[: self.images_per_task]
-                seen = images[chosen] if permutation is None else images[chosen][:, permutation]
-                self._stored[task] = seen, labels[chosen]
+                chosen = np.random.default_rng([self.seed, 6, task, 1]).permutation(n)[: self.images_per_task]
+                self._stored[task] = data.shown(chosen), data.labels[chosen]
         images, labels = zip(*[self._stored[task] for task in range(n_tasks)], strict=True)
         tasks = np.repeat(np.arange(n_tasks), [len(some) for some in labels])
         return StoredImages(
@@ -72,11 +73,6 @@ class Rehearsal(InARow):
         with tf.GradientTape() as tape:
             loss = cross_entropy(memory.labels, self.hypernet.logits(memory.images, memory.tasks))
         return tape.gradient(loss, self.hypernet.shared_variables)
-
-
-def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """The mean over a batch: labels [B], logits [B, classes]."""
-    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
 
 
 class Union(NamedTuple):
@@ -121,17 +117,16 @@ class Joint(InARow):
 
     def _learn_together(self, iterations, union):
         variables = [self.hypernet.task_embeddings, self.hypernet.shared]
-        losses = tf.TensorArray(tf.float32, size=iterations, element_shape=[])
-        step, loss = tf.constant(0), tf.constant(0.0)
-        while step < iterations and tf.math.is_finite(loss):
+
+        def learn(step, rate):
             images, labels, tasks = self._draw(union, step)
             with tf.GradientTape() as tape:
                 loss = cross_entropy(labels, self.hypernet.logits(images, tasks))
             gradients = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-            self.adam.apply([tf.convert_to_tensor(g) for g in gradients], variables, self._rate(step, iterations))
-            losses = losses.write(step, loss)
-            step += 1
-        return losses.stack()[:step]
+            self.adam.apply(gradients, variables, rate)
+            return loss
+
+        return self._steps(learn, iterations)
 
     def _draw(self, union, step):
         """A step's batch: images [B, pixels] in their tasks' orders of pixels, labels [B], tasks [B]."""

@@ -73,10 +73,9 @@ class EWC(L2):
     def learn(self, task, memory=None, iterations=None):
         self._check_new(task)
         losses = super().learn(task, memory, iterations)
-        images, _, permutation = self.tasks.train(task)
-        chosen = np.random.default_rng([self.seed, 7, task, 1]).permutation(len(images))[: self.images]
-        seen = images[np.sort(chosen)]
-        seen = seen if permutation is None else seen[:, permutation]
+        data = self.tasks.train(task)
+        chosen = np.random.default_rng([self.seed, 7, task, 1]).permutation(len(data.labels))[: self.images]
+        seen = data.shown(np.sort(chosen))
         information = self._graph(self._information, tf.TensorSpec([None, seen.shape[1]]), tf.TensorSpec([None]))
         for part in np.array_split(seen, -(-len(seen) // 1000)):  # bounds the RAM
             found = information(tf.constant(part), tf.identity(self.embedding))
