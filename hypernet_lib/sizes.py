@@ -43,19 +43,33 @@ def count_weights(shapes: Shapes) -> int:
 
 
 @dataclass(frozen=True)
-class HypernetSizes:
-    """The sizes of a hypernetwork, from its target network's weight shapes and from `Hypernetwork`'s own arguments."""
+class Sizes:
+    """What all have that learn target networks of the given shapes; `shared` and `per_task` are each one's own."""
 
     shapes: Shapes
-    task_embedding_dim: int
-    embedding_per_chunk: bool
-    num_chunks: int | Literal["rows"]
-    hypernet_hidden_dims: Sequence[int]
 
     @property
     def n_weights(self) -> int:
         """P, how many weights the target network has."""
         return count_weights(self.shapes)
+
+    def n_parameters(self, n_tasks: int) -> int:
+        """How many numbers are learned in all, for `n_tasks` tasks."""
+        return self.shared + n_tasks * self.per_task
+
+    def in_target_networks(self, n_tasks: int) -> float:
+        """How many separate target networks have as many weights as there are parameters, all in all."""
+        return self.n_parameters(n_tasks) / self.n_weights
+
+
+@dataclass(frozen=True)
+class HypernetSizes(Sizes):
+    """The sizes of a hypernetwork, from its target network's weight shapes and from `Hypernetwork`'s own arguments."""
+
+    task_embedding_dim: int
+    embedding_per_chunk: bool
+    num_chunks: int | Literal["rows"]
+    hypernet_hidden_dims: Sequence[int]
 
     @property
     def chunk_size(self) -> int:
@@ -91,11 +105,3 @@ class HypernetSizes:
     def per_task(self) -> int:
         """How many parameters one more task adds: those of its embedding."""
         return self.vectors_per_task * self.task_embedding_dim
-
-    def n_parameters(self, n_tasks: int) -> int:
-        """How many numbers are learned in all, the embeddings of `n_tasks` tasks included."""
-        return self.shared + n_tasks * self.per_task
-
-    def in_target_networks(self, n_tasks: int) -> float:
-        """How many separate target networks have as many weights as the hypernetwork has parameters, all in all."""
-        return self.n_parameters(n_tasks) / self.n_weights

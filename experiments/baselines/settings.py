@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hypernet_lib.sizes import Shapes, count_weights
+from hypernet_lib.sizes import Sizes, count_weights
 
 Strength = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 
@@ -68,20 +68,14 @@ METHODS = ("hypernetwork", *ONE_NETWORK, "separate")
 
 
 @dataclass(frozen=True)
-class NetworkSizes:
+class NetworkSizes(Sizes):
     """The sizes of target networks that nothing generates: one for all tasks, or one for each (`separate`).
 
     Of one, the last layer is what tasks share like the rest, or each has its own (`head_per_task`).
     """
 
-    shapes: Shapes
     separate: bool = False
     head_per_task: bool = False
-
-    @property
-    def n_weights(self) -> int:
-        """P, how many weights the target network has."""
-        return count_weights(self.shapes)
 
     @property
     def per_task(self) -> int:
@@ -92,11 +86,3 @@ class NetworkSizes:
     def shared(self) -> int:
         """How many parameters all tasks share."""
         return self.n_weights - self.per_task
-
-    def n_parameters(self, n_tasks: int) -> int:
-        """How many numbers are learned in all."""
-        return self.shared + n_tasks * self.per_task
-
-    def in_target_networks(self, n_tasks: int) -> float:
-        """How many target networks have as many weights."""
-        return self.n_parameters(n_tasks) / self.n_weights
