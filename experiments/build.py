@@ -44,7 +44,7 @@ class Method(Protocol):
 
 
 # What has the weights, and what teaches it, by the name of the method.
-METHODS: dict[str, tuple[Callable[..., WeightGenerator], type[Learner]]] = {
+LEARNERS: dict[str, tuple[Callable[..., WeightGenerator], type[Learner]]] = {
     "hypernetwork": (Hypernetwork, Learner),
     "in_a_row": (OneNetwork, InARow),
     "l2": (OneNetwork, L2),
@@ -71,7 +71,7 @@ def build(experiment: Experiment) -> Parts:
     """
     tasks = PermutedTasks(**arguments(PermutedTasks, experiment))
     target = MLP(experiment.innernet_all_dims)
-    network_of, learner_of = METHODS[experiment.method]
+    network_of, learner_of = LEARNERS[experiment.method]
     network = network_of(target, experiment.n_tasks_to_learn, **arguments(network_of, experiment))
     settings = arguments(Learner if learner_of is Learner else InARow, experiment)
     if experiment.method in SETTINGS:

@@ -46,7 +46,8 @@ def load_experiments(
         raise ExperimentError(f"{path}: broken YAML: {_on_one_line(error)}") from None
     if not any(document is not None for document in documents):
         raise ExperimentError(f"{path}: holds no experiment; expected YAML documents separated by ---")
-    shared = _shared(path, documents)
+    shared, settings = _shared(path, documents), flat(settings or {})
+    for_all = flat(shared)
     experiments, problems = [], []
     for number, document in enumerate(documents, start=1):
         if document is None or number == 1 and shared:
@@ -59,15 +60,13 @@ def load_experiments(
             document, swept = flat(document), document.get("sweep")
             if isinstance(swept, dict):
                 document["sweep"] = swept = flat(swept)
-            common = {k: v for k, v in flat(shared).items() if not isinstance(swept, dict) or k not in swept}
-            only_shared = set(common) - set(document) - set(flat(settings or {}))
+            common = {k: v for k, v in for_all.items() if not isinstance(swept, dict) or k not in swept}
+            only_shared = set(common) - set(document) - set(settings)
             plain = expand({**common, **document})
             chosen = [not only or one.get("run_name") in only for one in plain]
-            laid_over = expand({**common, **document, **flat(settings)}) if settings and any(chosen) else plain
+            laid_over = expand({**common, **document, **settings}) if settings and any(chosen) else plain
             for expanded, is_chosen in zip(laid_over, chosen, strict=True):
-                method = expanded.get("method", "hypernetwork")
-                unused = {key for key in only_shared if method in METHODS and method not in users(key.split(".")[0])}
-                experiment = Experiment.from_mapping({k: v for k, v in expanded.items() if k not in unused})
+                experiment = Experiment.from_mapping(_without_unused(expanded, only_shared))
                 if is_chosen:
                     experiments.append(experiment)
         except ExperimentError as error:
@@ -179,12 +178,21 @@ def _shared(path: Path, documents: list) -> dict:
         raise ExperimentError(f"{path}, document 1: shared: {what}; expected it alone, and experiments after ---")
     if not isinstance(shared, dict) or not shared:
         raise ExperimentError(f"{path}, document 1: shared: got {shared!r}; expected parameters such as 'seed: 1'")
-    wrong = [
-        f"{path}, document 1: shared: cannot share {k!r}{nearest(k, can_be)}" for k in flat(shared) if k not in can_be
-    ]
+    try:
+        wrong = [f"cannot share {key!r}{nearest(key, can_be)}" for key in flat(shared) if key not in can_be]
+    except ExperimentError as error:
+        wrong = [str(error)]
     if wrong:
-        raise ExperimentError("\n".join(wrong))
+        raise ExperimentError("\n".join(f"{path}, document 1: shared: {line}" for line in wrong))
     return shared
+
+
+def _without_unused(document: dict, shared: set[str]) -> dict:
+    """The document without those of the shared parameters that its method does not use."""
+    method = document.get("method", Experiment.model_fields["method"].default)
+    if method not in METHODS:  # which the check will say
+        return document
+    return {key: value for key, value in document.items() if key not in shared or method in users(key.split(".")[0])}
 
 
 def _in_their_places(problems: list[tuple[str, str]], path: Path, shared: dict, n_others: int) -> list[str]:

@@ -40,10 +40,11 @@ def ram_needed(experiment: Experiment) -> int:
     if experiment.method == "hypernetwork":
         is_mean = not experiment.hypernet_hidden_dims and experiment.regularized_tasks == "all"  # see LinearMemory
         kept = (1 if is_mean else n_tasks) * sizes.n_chunks * sum(sizes.widths[:-1])  # rows
+    elif experiment.method == "joint":
+        # A task that shows a part of the images has a copy of it, a fifth or so.
+        kept = experiment.narrow_tasks * 14_000 * height * width
     else:
-        # A task of joint training that shows a part of the images has a copy of it, which goes through three hands.
-        narrow = experiment.narrow_tasks * 14_000 * height * width if experiment.method == "joint" else 0
-        kept = narrow if experiment.method == "joint" else experiment.size["stored"]
+        kept = experiment.size["stored"]
     # Adam's two moments, two gradients, the snapshot and its difference; each row forwards and backwards; and
     # Python with TensorFlow and the graphs, which are there before any number is.
     return 2**30 + 4 * (8 * sizes.shared + 4 * embeddings + 4 * kept + 2 * images)
@@ -52,18 +53,21 @@ def ram_needed(experiment: Experiment) -> int:
 def disk_needed(experiment: Experiment) -> int:
     """About how many bytes a run's folder will have: two checkpoints while a third comes, and all weights."""
     sizes, n_tasks = experiment.sizes, experiment.n_tasks_to_learn
-    state = sizes.shared * KEPT_PER_WEIGHT.get(experiment.method, 0)  # at most
     if experiment.method == "joint":
         state = n_tasks * sizes.per_task  # all heads, from the first task on
+    else:
+        state = sizes.shared * KEPT_PER_WEIGHT.get(experiment.method, 0)  # at most
     # Each embedding is in a file of its own as well.
     return 2**22 + 4 * (4 * (sizes.shared + state) + 2 * n_tasks * sizes.per_task)
 
 
 def _what_takes_ram(experiment: Experiment) -> str:
+    """What to lower where an experiment is too large."""
     if experiment.method == "hypernetwork":
         return "innernet_all_dims, hypernet_hidden_dims or n_tasks_to_learn, or raise num_chunks"
-    stored = ", n_tasks_to_learn or rehearsal.images_per_task" if experiment.method == "rehearsal" else ""
-    return "innernet_all_dims" + (stored or " or n_tasks_to_learn" * (experiment.sizes.per_task > 0))
+    if experiment.method == "rehearsal":
+        return "innernet_all_dims, n_tasks_to_learn or rehearsal.images_per_task"
+    return "innernet_all_dims or n_tasks_to_learn" if experiment.sizes.per_task else "innernet_all_dims"
 
 
 def too_large(experiments: list[Experiment], jobs: int = 1) -> list[str]:

@@ -40,10 +40,10 @@ def is_finished(experiment: Experiment) -> bool:
     return (folder / "summary.json").exists() and whole and kept is not None and not _differences(kept, experiment)
 
 
-def _differences(kept: Experiment, experiment: Experiment) -> list[str]:
-    """The parameters in which two experiments of one folder differ; where that folder lies is no matter."""
+def _differences(kept: Experiment, experiment: Experiment) -> dict[str, tuple]:
+    """What the parameters were, and are, in which two experiments of one folder differ; but for where that lies."""
     old, new = [flat(one.model_dump(exclude={"logdir"})) for one in (kept, experiment)]
-    return [key for key in {**new, **old} if old.get(key) != new.get(key)]
+    return {key: (old.get(key), new.get(key)) for key in {**new, **old} if old.get(key) != new.get(key)}
 
 
 def checkpoint_numbers(folder: Path) -> list[int]:
@@ -131,20 +131,20 @@ def clash(experiment: Experiment) -> str | None:
     if kept is None:
         differs = "its experiment.yaml cannot be read"
     else:
-        keys = _differences(kept, experiment)
-        if not keys:
+        differences = _differences(kept, experiment)
+        if not differences:
             return None
+        only_tasks = list(differences) == ["n_tasks_to_learn"]
         if kept.method != experiment.method:
             differs = f"method was {kept.method}, is {experiment.method}"
-        elif keys == ["n_tasks_to_learn"] and experiment.method == "joint" and checkpoint_numbers(folder):
+        elif only_tasks and experiment.method == "joint" and checkpoint_numbers(folder):
             differs = f"it learned {kept.n_tasks_to_learn} tasks together, and can learn no other"
-        elif keys == ["n_tasks_to_learn"] and kept.n_tasks_to_learn < experiment.n_tasks_to_learn:
+        elif only_tasks and kept.n_tasks_to_learn < experiment.n_tasks_to_learn:
             if checkpoint_numbers(folder):
                 return None
             differs = f"it learned {kept.n_tasks_to_learn} tasks, and its checkpoints are not there to go on from"
         else:
-            old, new = flat(kept.model_dump()), flat(experiment.model_dump())
-            differs = ", ".join(f"{key} was {old[key]}, is {new[key]}" for key in keys)
+            differs = ", ".join(f"{key} was {old}, is {new}" for key, (old, new) in differences.items())
     return f"{shown(folder)} holds another run ({differs}); choose another run_name, or --overwrite that run"
 
 

@@ -309,10 +309,19 @@ def _ten_tasks() -> str:
 def _hundred_tasks() -> str:
     rows = []
     for (experiment, whose), row in hundred_tasks().iterrows():
-        spread = "" if pd.isna(row["+-"]) else f" ± {row['+-']:.4f}"
         *before, at_100 = _four(row, TESTED)
         size = _sizes(runs_table([f"outputs/{_sized_as(experiment, whose)}"]).iloc[0])
-        rows.append([experiment, whose, *size, f"{row['runs']:.0f}", *before, at_100 + spread, f"{row['worst']:.4f}"])
+        rows.append(
+            [
+                experiment,
+                whose,
+                *size,
+                f"{row['runs']:.0f}",
+                *before,
+                at_100 + _spread(row["+-"]),
+                f"{row['worst']:.4f}",
+            ]
+        )
     return _markdown(["experiment", "whose", "parameters", "per task", "runs", *map(str, TESTED), "worst at 100"], rows)
 
 
@@ -325,8 +334,12 @@ def _sized_as(experiment: str, whose: str) -> str:
 def _by_size() -> str:
     rows = []
     for run, row in by_size().iterrows():
-        spread = "" if pd.isna(row["sd"]) else f" ± {row['sd']:.4f}"
-        shown = [f"{row['steps']} x {row['batch']}", *_sizes(row), f"{row['ACC']:.4f}{spread}", f"{row['worst']:.4f}"]
+        shown = [
+            f"{row['steps']} x {row['batch']}",
+            *_sizes(row),
+            f"{row['ACC']:.4f}{_spread(row['sd'])}",
+            f"{row['worst']:.4f}",
+        ]
         length = "" if pd.isna(row["E"]) else f"{row['E']:.0f}"
         rows.append([row["method"], f"`{run}`", row["target"], length, *shown])
     return _markdown(["method", "run", "target", "E", "steps", "parameters", "per task", "ACC", "worst"], rows)
@@ -335,10 +348,9 @@ def _by_size() -> str:
 def _methods() -> str:
     rows = []
     for _, row in compared().iterrows():
-        spread = "" if pd.isna(row["sd"]) else f" ± {row['sd']:.4f}"
         stored = "all images" if pd.isna(row["stored"]) else f"{row['stored']:,.0f}"
         theirs = "" if pd.isna(row["published"]) else f"{row['published']:.4f} ± {row['sem']:.4f}"
-        cells = [f"{row['ACC']:.4f}{spread}", *_four(row, ["worst", "forgetting"]), *_sizes(row), stored]
+        cells = [f"{row['ACC']:.4f}{_spread(row['sd'])}", *_four(row, ["worst", "forgetting"]), *_sizes(row), stored]
         told = "yes" if row["told"] else "no"
         rows.append([f"`{row['method']}`", told, *cells, f"{row['minutes']:.1f}", theirs])
     header = ["method", "told the task", "ACC", "worst", "forgetting", "parameters", "per task", "stored", "minutes"]
@@ -402,6 +414,11 @@ TABLES: dict[str, Callable[[], str]] = {
 def _sizes(row: pd.Series) -> list[str]:
     """Parameters in all and for each task, as text."""
     return [f"{row[name]:,.0f}" for name in ("parameters", "per_task")]
+
+
+def _spread(deviation: float) -> str:
+    """What follows a mean: its standard deviation, or nothing where there was one run."""
+    return "" if pd.isna(deviation) else f" ± {deviation:.4f}"
 
 
 def _four(row: pd.Series, names: list) -> list[str]:

@@ -354,7 +354,10 @@ def check_held(solve):
     for n, strength in [(3, 0.7), (5, 4.0)]:
         gradient, w, anchor, information = _random(n, n, n, n, n)
         information = information**2
-        penalty = lambda w, a=anchor, f=information, s=strength: s / 2 * sum(f * (w - a) ** 2)  # noqa: E731
+
+        def penalty(w, anchor=anchor, information=information, strength=strength):
+            return strength / 2 * sum(information * (w - anchor) ** 2)
+
         pull = _slopes(penalty, w)
         mistakes = {
             "the task's own gradient is missing: both are followed together": pull,

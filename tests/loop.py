@@ -49,10 +49,14 @@ def main(file, accident="", number="0"):
             signal.setitimer(signal.ITIMER_REAL, 0.3)  # SIGALRM, whose default is to end the process at once
             learner.learn(task, memory, iterations=1_000_000)  # so that the end comes in the middle, however fast
         losses = learner.learn(task, memory)
-        learned = task + 1
-        to_test = range(learned) if experiment.tests_all_after(learned) else {0, task}
-        run.record(learned, {t: learner.evaluate(t) for t in to_test}, losses)
+        measure_and_record(run, learner, task, losses)
     run.finish()
+
+
+def measure_and_record(run, learner, task, losses):
+    """What the loop does with a task that was just learned."""
+    to_test = range(task + 1) if run.experiment.tests_all_after(task + 1) else {0, task}
+    run.record(task + 1, {t: learner.evaluate(t) for t in to_test}, losses)
 
 
 if __name__ == "__main__":

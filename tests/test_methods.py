@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from loop import measure_and_record
 
 from experiments.baselines.images import Joint, Rehearsal
 from experiments.baselines.networks import InARow, OneNetwork, SeparateNetworks
@@ -42,8 +43,7 @@ def carried_out(experiment, end=None):
     n_tasks = experiment.n_tasks_to_learn
     for task in range(run.resume(learner), end or n_tasks):
         losses = learner.learn(task, learner.remember(task))
-        to_test = range(task + 1) if experiment.tests_all_after(task + 1) else {0, task}
-        run.record(task + 1, {t: learner.evaluate(t) for t in to_test}, losses)
+        measure_and_record(run, learner, task, losses)
     if end is None:
         run.finish()
     else:
