@@ -12,7 +12,7 @@ from experiments.baselines.images import Joint, Rehearsal
 from experiments.baselines.networks import InARow, OneNetwork, Separate, SeparateNetworks
 from experiments.baselines.settings import SETTINGS
 from experiments.baselines.weights import EWC, L2, SI
-from experiments.parameters import Experiment
+from experiments.parameters import Experiment, ExperimentError
 from hypernet_lib.hypernet import Hypernetwork
 from hypernet_lib.quiet import tf
 from hypernet_lib.targets import MLP, Target
@@ -67,9 +67,10 @@ class Parts(NamedTuple):
 def build(experiment: Experiment) -> Parts:
     """The tasks, the target network and the learner of an experiment, as they are before the first task.
 
-    Raises DataError where the data set cannot be had.
+    Raises DataError where the data set cannot be had, and ExperimentError where it has fewer images than are asked for.
     """
     tasks = PermutedTasks(**arguments(PermutedTasks, experiment))
+    _check_images(experiment, tasks)
     target = MLP(experiment.innernet_all_dims)
     network_of, learner_of = LEARNERS[experiment.method]
     network = network_of(target, experiment.n_tasks_to_learn, **arguments(network_of, experiment))
@@ -77,6 +78,21 @@ def build(experiment: Experiment) -> Parts:
     if experiment.method in SETTINGS:
         settings |= getattr(experiment, experiment.method).model_dump()
     return Parts(tasks, target, learner_of(network, target, tasks, **settings))
+
+
+def _check_images(experiment: Experiment, tasks: Tasks) -> None:
+    """Raise ExperimentError, before anything is learned, where a task has fewer test images than are to be inferred."""
+    if experiment.infer_task == "oracle":
+        return
+    n_tasks = experiment.n_tasks_to_learn  # beyond the narrow ones all have as many images
+    fewest, task = min(
+        (len(tasks.test(task).labels), task) for task in range(min(n_tasks, experiment.narrow_tasks + 1))
+    )
+    if experiment.infer_images > fewest:
+        raise ExperimentError(
+            f"infer_images: got {experiment.infer_images}; expected at most {fewest}, as many {experiment.evaluate_on} "
+            f"images as task {task} has"
+        )
 
 
 def arguments(function: Callable, experiment: Experiment) -> dict[str, object]:

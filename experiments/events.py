@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import pandas as pd
 from tensorboard.plugins.hparams import summary_v2 as hparams
 
 from experiments.parameters import Experiment, fields, flat
@@ -56,6 +57,16 @@ class Events:
         with self._writer.as_default():
             for learned, loss in losses:
                 tf.summary.scalar("newest task loss", loss, step=learned)
+        self._writer.flush()
+
+    def inferred(self, found: pd.DataFrame) -> None:
+        """Add what was right where the task was inferred, by the experiment's score: rows of `Run.inferred`."""
+        found = found[found["score"] == self._experiment.infer_task]
+        means = found.groupby(["learned", "images"])[["task_right", "class_right"]].mean()
+        with self._writer.as_default():
+            for (learned, images), right in means.iterrows():
+                for name, value in right.items():
+                    tf.summary.scalar(f"{name.replace('_', ' ')} inferred from {images}", value, step=learned)
         self._writer.flush()
 
     def results(self, summary: dict) -> None:

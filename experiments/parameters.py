@@ -44,6 +44,8 @@ Size = Annotated[int, Field(ge=1, le=1_000_000)]
 Strength = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
+# Parameters that teach the network of one task to tell its images from others.
+OF_NETWORKS_OF_TASKS = {"outliers"}
 # Parameters that act on a hypernetwork, and on nothing else.
 OF_HYPERNETWORK = {
     "task_embedding_dim", "num_chunks", "hypernet_hidden_dims", "l2_regularization", "l2_memory_regularization",
@@ -114,6 +116,14 @@ class Experiment(BaseModel):
         "float32", description="of the memory loss's wide products; bfloat16: faster on some processors"
     )
 
+    infer_task: Literal["oracle", "logsumexp", "max_logit", "entropy", "mean_image"] = Field(
+        "oracle", description="what says of which task an image is: oracle, or a score of every candidate"
+    )
+    infer_images: int = Field(100, ge=10, le=1_000_000, description="test images of each task whose task is inferred")
+    outliers: int = Field(
+        0, ge=0, le=1_000_000, description="images of a step shown once more as of no class, pixels in random order"
+    )
+
     heads: Literal["shared", "per_task"] = Field(
         "shared", description="last layer of a network that is not generated: one for all tasks, or per_task"
     )
@@ -155,6 +165,18 @@ class Experiment(BaseModel):
             raise ValueError(
                 f"innernet_all_dims: got {dims}, but {self.dataset} has {height} x {width} = {pixels} pixels and "
                 f"{classes} classes; expected [{pixels}, ..., {classes}]"
+            )
+        if self.outliers > self.batch_size:
+            raise ValueError(f"outliers: got {self.outliers}; expected at most batch_size, {self.batch_size}")
+        if self.outliers and self.center_pixels:
+            raise ValueError(
+                "outliers: expected center_pixels: false beside them; with a mean of its own for each pixel, an image "
+                "in another order is not what another task's would be"
+            )
+        if self.infer_task != "oracle" and not self.is_told_the_task:
+            raise ValueError(
+                f"infer_task: got {self.infer_task!r}, but one network with one head has no task to be told; expected "
+                f"oracle, or heads: per_task"
             )
         if self.method == "hypernetwork" and self.sizes.n_chunks > self.sizes.n_weights:
             raise ValueError(
@@ -225,6 +247,10 @@ class Experiment(BaseModel):
         """Whether every task so far is tested once `learned` tasks are learned; always so after the last."""
         return learned == self.n_tasks_to_learn or learned in self.full_testing_tasks
 
+    def infers_after(self, learned: int) -> bool:
+        """Whether the task of images is inferred once `learned` tasks are learned: wherever every task is tested."""
+        return self.infer_task != "oracle" and self.tests_all_after(learned)
+
     def to_yaml(self) -> str:
         """Every parameter, resolved, as one YAML document in the order of this class."""
         return yaml.safe_dump(self.model_dump(), sort_keys=False, default_flow_style=None)
@@ -262,6 +288,8 @@ def users(key: str) -> tuple[str, ...]:
     """The methods that use a parameter."""
     if key in OF_HYPERNETWORK:
         return ("hypernetwork",)
+    if key in OF_NETWORKS_OF_TASKS:
+        return ("hypernetwork", "separate")
     return (key,) if key in SETTINGS else ONE_NETWORK if key == "heads" else METHODS
 
 

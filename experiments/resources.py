@@ -10,6 +10,7 @@ import psutil
 from experiments.baselines.settings import KEPT_PER_WEIGHT
 from experiments.parameters import Experiment
 from experiments.store import run_folder
+from hypernet_lib.sizes import IMAGES_AT_ONCE
 from hypernet_lib.tasks import describe_dataset
 
 # What TensorFlow, and NumPy's libraries, read when they are imported.
@@ -36,7 +37,9 @@ def ram_needed(experiment: Experiment) -> int:
     height, width, _ = describe_dataset(experiment.dataset)
     sizes, n_tasks = experiment.sizes, experiment.n_tasks_to_learn
     embeddings = n_tasks * sizes.per_task
-    images = 70_000 * height * width + (experiment.batch_size + 10_000) * experiment.target.activations
+    images = (
+        70_000 * height * width + (experiment.batch_size + experiment.outliers + 10_000) * experiment.target.activations
+    )
     if experiment.method == "hypernetwork":
         is_mean = not experiment.hypernet_hidden_dims and experiment.regularized_tasks == "all"  # see LinearMemory
         kept = (1 if is_mean else n_tasks) * sizes.n_chunks * sum(sizes.widths[:-1])  # rows
@@ -45,6 +48,8 @@ def ram_needed(experiment: Experiment) -> int:
         kept = experiment.narrow_tasks * 14_000 * height * width
     else:
         kept = experiment.size["stored"]
+    if experiment.infer_task != "oracle":
+        images += IMAGES_AT_ONCE * (3 * n_tasks + height * width)  # every candidate's scores and class of each
     # Adam's two moments, two gradients, the snapshot and its difference; each row forwards and backwards; and
     # Python with TensorFlow and the graphs, which are there before any number is.
     return 2**30 + 4 * (8 * sizes.shared + 4 * embeddings + 4 * kept + 2 * images)

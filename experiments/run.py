@@ -23,12 +23,14 @@ from experiments.store import (
     clash,
     discard,
     lock,
+    read_inferred,
     read_metrics,
     read_summary,
     run_folder,
     shown,
     write_atomically,
 )
+from hypernet_lib.inference import INFERRED, after_the_last
 from hypernet_lib.metrics import AccuracyMatrix
 from hypernet_lib.training import Learner
 
@@ -46,7 +48,7 @@ class Run:
 
     def __init__(self, experiment: Experiment):
         self.experiment, self.folder = experiment, run_folder(experiment)
-        self._records, self._losses = None, None
+        self._records, self._losses, self._inferred = None, None, None
 
     @property
     def metrics(self) -> pd.DataFrame:
@@ -54,6 +56,16 @@ class Run:
         if self._records is None:
             return read_metrics(self.folder)
         return pd.DataFrame(self._records, columns=["learned", "task", "accuracy"])
+
+    @property
+    def inferred(self) -> pd.DataFrame:
+        """What was right where the task was inferred: the columns of `hypernet_lib.inference.infer` and learned.
+
+        Raises FileNotFoundError where no task was inferred yet.
+        """
+        if self._inferred is None:
+            return read_inferred(self.folder)
+        return pd.DataFrame(self._inferred, columns=["learned", *INFERRED])
 
     @property
     def summary(self) -> dict | None:
@@ -83,7 +95,7 @@ class Run:
                     f"{shown(self.folder)}: none of its checkpoints can be read, and nothing is learned anew over them;"
                     f" choose another run_name, or overwrite it"
                 )
-            progress = progress or {"learned": 0, "seconds": 0.0, "records": [], "losses": []}
+            progress = {"learned": 0, "seconds": 0.0, "records": [], "losses": [], "inferred": [], **(progress or {})}
             learned, last = progress["learned"], self.experiment.n_tasks_to_learn
             if (finished := self.summary) and learned < finished["tasks"]:
                 raise ExperimentError(
@@ -103,9 +115,11 @@ class Run:
             for at, task, accuracy in progress["records"]
             if self.experiment.tests_all_after(at) or task in (0, at - 1)
         ]
+        self._inferred = [tuple(row) for row in progress["inferred"] if self.experiment.tests_all_after(row[0])]
         self.folder.mkdir(parents=True, exist_ok=True)
         if learned < last:
-            for name in ("summary.json", "weights.npz", "rounded.csv"):  # of a run that now becomes longer
+            # Of a run that now becomes longer:
+            for name in ("summary.json", "weights.npz", "rounded.csv", "inference.csv"):
                 (self.folder / name).unlink(missing_ok=True)
         write_atomically(self.folder / "experiment.yaml", self.experiment.to_yaml())
         if learned:
@@ -115,27 +129,35 @@ class Run:
         self._events = Events(self.folder, self.experiment)
         self._events.accuracies(self._records)
         self._events.losses(self._losses)
+        self._events.inferred(self.inferred)
         return learned
 
-    def record(self, learned: int, accuracies: dict[int, float], losses: np.ndarray) -> None:
+    def record(
+        self, learned: int, accuracies: dict[int, float], losses: np.ndarray, inferred: pd.DataFrame | None = None
+    ) -> None:
         """Keep what is known once `learned` tasks are learned: a checkpoint, the accuracies {task: accuracy}, the loss.
 
-        `losses` are those of every step of the newest task; their mean over the last 50 is kept.
+        `losses` are those of every step of the newest task; their mean over the last 50 is kept. `inferred` is what
+        `hypernet_lib.inference.infer` found, where tasks were inferred.
         """
         new = [(learned, task, round(accuracy, 6)) for task, accuracy in sorted(accuracies.items())]
         self._records += new
         self._losses.append((learned, round(float(np.mean(losses[-LAST_STEPS:])), 6)))
+        if inferred is not None:
+            self._inferred += [(learned, *row) for row in inferred.round(6).itertuples(index=False)]
         progress = {
             "learned": learned,
             "seconds": time.perf_counter() - self._start,
             "records": self._records,
             "losses": self._losses,
+            "inferred": self._inferred,
         }
         try:
             self._checkpoints.save(learned, progress)
             self._write_metrics()
             self._events.accuracies(new)
             self._events.losses(self._losses[-1:])
+            self._events.inferred(self.inferred.query("learned == @learned"))
         except Exception as error:  # TensorFlow has errors of its own for what Python calls OSError
             raise OSError(
                 f"{shown(self.folder)} cannot be written ({type(error).__name__}: {error}). What was learned before "
@@ -153,6 +175,7 @@ class Run:
             "run_name": self.experiment.run_name,
             "tasks": n_tasks,
             **{name: round(value, 6) for name, value in AccuracyMatrix(self.metrics).summary().items()},
+            **({"inferred": _right_at_the_end(self.inferred, self.experiment.infer_task)} if self._inferred else {}),
             **self.experiment.size,
             "seconds": round(time.perf_counter() - self._start, 1),
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
@@ -172,6 +195,14 @@ class Run:
 
     def _write_metrics(self) -> None:
         write_atomically(self.folder / "metrics.csv", self.metrics.to_csv(index=False, float_format="%.6f"))
+        if self._inferred:
+            write_atomically(self.folder / "inference.csv", self.inferred.to_csv(index=False, float_format="%.6f"))
+
+
+def _right_at_the_end(inferred: pd.DataFrame, score: str) -> dict[str, dict[str, float]]:
+    """What `summary.json` says of inference: by the number of images together, the mean over tasks of each column."""
+    table = after_the_last(inferred).loc[score].round(6)
+    return {str(images): row.to_dict() for images, row in table.iterrows()}
 
 
 def _check_nothing_more(learner: Learner, learned: int) -> None:

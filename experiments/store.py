@@ -18,7 +18,7 @@ from experiments.parameters import Experiment, ExperimentError, flat
 PROJECT = Path(__file__).resolve().parents[1]
 # Everything that a run writes into its folder.
 OWN = ["experiment.yaml", "metrics.csv", "summary.json", "weights.npz", "rounded.csv", "run.ipynb", "*.partial"]
-OWN += ["events.out.tfevents.*"]
+OWN += ["inference.csv", "events.out.tfevents.*"]
 OWN += ["checkpoints", "checkpoints/embeddings", "checkpoints/ckpt-*", "checkpoints/ckpt-*_temp/*"]
 OWN += ["checkpoints/checkpoint", "figures", "figures/*.png", "tensorboard", "tensorboard/events.*"]  # earlier versions
 OWN += [".ipynb_checkpoints", ".ipynb_checkpoints/run-checkpoint.ipynb"]  # where somebody has looked at the report
@@ -206,6 +206,17 @@ def read_metrics(folder: str | Path) -> pd.DataFrame:
     path = PROJECT / folder / "metrics.csv"
     if not path.exists():
         raise FileNotFoundError(f"{shown(path)} is not there: no run of that name has measured anything yet")
+    return pd.read_csv(path)
+
+
+def read_inferred(folder: str | Path) -> pd.DataFrame:
+    """A run's `inference.csv`: columns learned and those of `hypernet_lib.inference.infer`. Relative: as read_metrics.
+
+    Raises FileNotFoundError where no task of such a run was inferred yet.
+    """
+    path = PROJECT / folder / "inference.csv"
+    if not path.exists():
+        raise FileNotFoundError(f"{shown(path)} is not there: no run of that name has inferred any task yet")
     return pd.read_csv(path)
 
 

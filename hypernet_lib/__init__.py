@@ -9,6 +9,7 @@ Read it in this order, each module in one sitting:
     memory     the snapshot, and the gradient of the memory loss: what keeps old tasks
     adam       Adam, which moves every variable
     training   a task learned step by step; evaluation
+    inference  which task an image is of, where nobody tells
     metrics    the accuracy matrix and what is read from it
 
 `from hypernet_lib.quiet import tf` is TensorFlow without its start-up chatter.

@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 Shapes = list[list[int]]
+IMAGES_AT_ONCE = 5_000  # of which every task is a candidate: bounds the RAM, however many images and tasks there are
 
 
 class TargetSizes(NamedTuple):

@@ -52,6 +52,15 @@ class Tasks(Protocol):
     def test(self, task: int) -> TaskData:
         """What the task is tested on."""
 
+    def as_they_come(self, task: int, images: np.ndarray) -> np.ndarray:
+        """The task's images [n, P], given as in its data, as somebody meets them who is not told the task.
+
+        Nothing was done to them that depends on the task, but for what the task does to an image.
+        """
+
+    def seen_by(self, task: int, images: np.ndarray) -> np.ndarray:
+        """Images as they come [n, P], of whatever task, as the task's own network sees an image of its own."""
+
 
 def check(data: TaskData, n_classes: int) -> None:
     """Raise ValueError, in words, for data that no task can have."""
@@ -107,6 +116,7 @@ class PermutedTasks:
             train_images, train_labels = train_images[:n], train_labels[:n]
         mean = train_images.mean(axis=0 if center_pixels else None, dtype=np.float64).reshape(-1)  # [P] or [1]
         std = train_images.std(dtype=np.float64)
+        self._subtracted = (mean / std).astype(np.float32)  # [P], or [1]: each pixel's own mean, or that of all
         self.train_images = _flat(train_images, mean, std)  # [N, P]
         self.test_images = _flat(test_images, mean, std)  # [M, P]
         self.train_labels = train_labels.astype(np.int32)  # [N]
@@ -121,6 +131,15 @@ class PermutedTasks:
     def test(self, task: int) -> TaskData:
         """All test images, or those of the task's two classes, in the task's order of pixels."""
         return self._shown(task, self.test_images, self.test_labels)
+
+    def as_they_come(self, task: int, images: np.ndarray) -> np.ndarray:
+        """Images in the task's order of pixels, no mean subtracted: as somebody meets them who is not told the task."""
+        return (images + self._subtracted)[:, self.permutation(task)]
+
+    def seen_by(self, task: int, images: np.ndarray) -> np.ndarray:
+        """Images as they come, less the pixels' means as they would be in this task: right for its own images alone."""
+        is_of_each = len(self._subtracted) > 1
+        return images - (self._subtracted[self.permutation(task)] if is_of_each else self._subtracted)
 
     def _shown(self, task, images, labels):
         if task < self.narrow_tasks:

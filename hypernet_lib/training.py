@@ -50,6 +50,9 @@ class Learner:
             a state of its own), "combined" (one update on the sum of both losses) or "lookahead" (one update on that
             sum, but with the memory loss taken where the task's update alone would lead: the paper's equation 2).
         precision: of the memory loss's wide products, "float32" or "bfloat16"; everything else is float32.
+        outliers: how many images of a step are shown once more, their pixels in a random order, as of none of the
+            classes (outlier exposure, Hendrycks et al., arXiv 1812.04606). "None of them" is a logit that is always 0:
+            log-sum-exp of the others is then the log-odds that an image is of this task.
         seed: decides the batches and the sampled tasks, both keyed by (seed, task, step).
         learned: the tasks that the hypernetwork has learned already.
 
@@ -81,6 +84,7 @@ class Learner:
         freeze_shared_after: str | int = "never",
         updates: str = "two",
         precision: str = "float32",
+        outliers: int = 0,
         seed: int = 0,
         learned: Iterable[int] = (),
     ):
@@ -95,7 +99,7 @@ class Learner:
         self.embedding_rate_factor = embedding_rate_factor
         self.l2_regularization, self.l2_memory_regularization = l2_regularization, l2_memory_regularization
         self.regularized_tasks, self.freeze_shared_after = regularized_tasks, freeze_shared_after
-        self.updates, self.precision = updates, tf.as_dtype(precision)
+        self.updates, self.precision, self.outliers = updates, tf.as_dtype(precision), outliers
         self.n_tasks, self.learned = hypernet.task_embeddings.shape[0], set(learned)
         # Of all task embeddings only the current task's moves: it is learned here, and put back when it is done.
         self.embedding = tf.Variable(hypernet.task_embeddings[0])  # [E]
@@ -257,7 +261,8 @@ class Learner:
         def learn(step, rate):
             batch = tf.ensure_shape(order[step * self.batch_size : (step + 1) * self.batch_size], [self.batch_size])
             held = memory if n_sampled is None else self._sample(memory, n_sampled, self._key(task, step))
-            return self.step(tf.gather(images, batch), tf.gather(labels, batch), permutation, held, rate, frozen)
+            shown = self._with_outliers(tf.gather(images, batch), tf.gather(labels, batch), task, step)
+            return self.step(*shown, permutation, held, rate, frozen)
 
         losses = self._steps(learn, iterations)
         self.hypernet.task_embeddings[task].assign(self.embedding)
@@ -274,11 +279,22 @@ class Learner:
             step += 1
         return losses.stack()[:step]
 
+    def _with_outliers(self, images, labels, task, step):
+        """A batch, and below it its first images in an order of pixels drawn in each step, labelled as of none."""
+        if not self.outliers:
+            return images, labels
+        order = tf.random.experimental.stateless_shuffle(tf.range(images.shape[1]), self._key(task, step, stream=9))
+        outliers = tf.gather(images[: self.outliers], order, axis=1)
+        none = tf.fill([self.outliers], self.tasks.n_classes)
+        return tf.concat([images, outliers], axis=0), tf.concat([labels, none], axis=0)
+
     def _task_gradients(self, images, labels, permutation, variables):
         """The current task's cross-entropy, and its gradient, weight decay included, for each of the variables."""
         hypernet = self.hypernet
         with tf.GradientTape() as tape:
             logits = self.target(hypernet.weights(self.embedding), images, permutation)  # [B, classes]
+            if self.outliers:
+                logits = tf.pad(logits, [[0, 0], [0, 1]])  # "none of them"
             loss = cross_entropy(labels, logits)
         gradients = tape.gradient(loss, variables)
         if self.l2_regularization and variables[-1] is hypernet.head:
@@ -303,9 +319,9 @@ class Learner:
         order = tf.random.experimental.stateless_shuffle(tf.range(memory.n_tasks), key)
         return memory.sample(order[:n_sampled], self.hypernet.n_chunks)
 
-    def _key(self, task, number):
-        """A key for stateless random numbers, from (seed, task, number)."""
-        return tf.random.fold_in(tf.random.fold_in(tf.constant([self.seed, 4]), task), number)
+    def _key(self, task, number, stream=4):
+        """A key for stateless random numbers, from (seed, stream, task, number)."""
+        return tf.random.fold_in(tf.random.fold_in(tf.constant([self.seed, stream]), task), number)
 
     def _logits(self, images, task, permutation):
         embedding = tf.gather(self.hypernet.task_embeddings, task)  # reads this one row and no other

@@ -13,6 +13,7 @@ import sys
 from experiments import run as runs
 from experiments.build import build
 from experiments.files import load_experiments
+from hypernet_lib.inference import infer
 from hypernet_lib.quiet import tf
 
 
@@ -53,10 +54,26 @@ def main(file, accident="", number="0"):
     run.finish()
 
 
+def carried_out(experiment, end=None):
+    """Carry out the first `end` tasks of an experiment, or all, going on where it stopped; returns the learner."""
+    learner, run = build(experiment).learner, runs.Run(experiment)
+    for task in range(run.resume(learner), end or experiment.n_tasks_to_learn):
+        losses = learner.learn(task, learner.remember(task))
+        measure_and_record(run, learner, task, losses)
+    if end is None:
+        run.finish()
+    else:
+        run.release()
+    return learner
+
+
 def measure_and_record(run, learner, task, losses):
     """What the loop does with a task that was just learned."""
     to_test = range(task + 1) if run.experiment.tests_all_after(task + 1) else {0, task}
-    run.record(task + 1, {t: learner.evaluate(t) for t in to_test}, losses)
+    experiment, inferred = run.experiment, None
+    if experiment.infers_after(task + 1):
+        inferred = infer(learner, task + 1, experiment.infer_images, seed=experiment.seed)
+    run.record(task + 1, {t: learner.evaluate(t) for t in to_test}, losses, inferred)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from loop import measure_and_record
+from loop import carried_out
 
 from experiments.baselines.images import Joint, Rehearsal
 from experiments.baselines.networks import InARow, OneNetwork, SeparateNetworks
@@ -11,7 +11,6 @@ from experiments.baselines.weights import EWC, L2, SI, fisher_information
 from experiments.build import build
 from experiments.checkpoints import load_run
 from experiments.parameters import Experiment
-from experiments.run import Run
 from experiments.store import clash, read_metrics, run_folder
 from hypernet_lib.quiet import tf
 from hypernet_lib.targets import MLP
@@ -34,21 +33,6 @@ def digits():
 def experiment_of(method, heads=None, **changed):
     of_heads = {"heads": heads} if heads else {}
     return Experiment.from_mapping({"run_name": "x", "method": method, **SMALL, **of_heads, **changed})
-
-
-def carried_out(experiment, end=None):
-    """Carry out the first `end` tasks of an experiment, or all, going on where it stopped."""
-    learner = build(experiment).learner
-    run = Run(experiment)
-    n_tasks = experiment.n_tasks_to_learn
-    for task in range(run.resume(learner), end or n_tasks):
-        losses = learner.learn(task, learner.remember(task))
-        measure_and_record(run, learner, task, losses)
-    if end is None:
-        run.finish()
-    else:
-        run.release()
-    return learner
 
 
 def adam(weights, gradients, rate, steps):

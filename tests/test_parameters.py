@@ -288,6 +288,7 @@ def test_a_default_of_the_library_is_that_of_an_experiment(function, name):
 
 def test_the_library_takes_every_parameter_that_is_not_about_the_run_itself():
     about_the_run = {"run_name", "logdir", "n_tasks_to_learn", "full_testing_tasks", "innernet_all_dims", "method"}
+    about_the_run |= {"infer_task", "infer_images"}
     of_others = {"heads", "l2", "ewc", "si", "rehearsal"}
     assert {name for _, name in TAKEN} == set(Experiment.model_fields) - about_the_run - of_others
 
@@ -300,13 +301,14 @@ def test_what_is_built_has_the_experiments_values():
         "head_init_scale": 0.0, "iters_per_task": 11, "learning_rate": 0.2, "final_learning_rate_fraction": 0.3,
         "embedding_rate_factor": 4.0, "l2_regularization": 0.5, "l2_memory_regularization": 0.6,
         "regularized_tasks": 30, "updates": "combined", "precision": "bfloat16", "freeze_shared_after": 3,
-        "evaluate_on": "validation", "narrow_tasks": 2,
+        "evaluate_on": "validation", "narrow_tasks": 2, "outliers": 5,
     }  # fmt: skip
+    about_the_run = ("run_name", "logdir", "full_testing_tasks", "infer_task", "infer_images")
     experiment = Experiment(run_name="x", **changed)
     for name, field in Experiment.model_fields.items():
         if "hypernetwork" not in users(name) or name == "method":
             continue
-        assert name in ("run_name", "logdir", "full_testing_tasks") or changed[name] != field.default
+        assert name in about_the_run or changed[name] != field.default
     tasks, target, learner = build(experiment)
     assert (tasks.dataset, tasks.seed, target.dims) == ("digits", 3, [64, 12, 10])
     assert abs(tasks.train_images.mean(axis=0)).max() > 0.1  # not centred

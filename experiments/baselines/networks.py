@@ -94,12 +94,13 @@ class InARow(Learner):
         iters_per_task: int = 500,
         learning_rate: float = 1e-3,
         final_learning_rate_fraction: float = 0.02,
+        outliers: int = 0,
         seed: int = 0,
     ):
         super().__init__(
             network, target, tasks, batch_size=batch_size, iters_per_task=iters_per_task, learning_rate=learning_rate,
             final_learning_rate_fraction=final_learning_rate_fraction, seed=seed, l2_regularization=0,
-            l2_memory_regularization=0, updates="combined",
+            l2_memory_regularization=0, updates="combined", outliers=outliers,
         )  # fmt: skip
 
 
