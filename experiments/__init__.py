@@ -3,6 +3,7 @@
 Where to change what:
 
     parameters   a parameter: its default, bound and meaning
+    families     which families of tasks there are, and the settings that each has to itself
     files        what an experiment file may say: documents, what they share, sweeps
     store        a run's folder seen from outside: where it is, what it holds, who may use it
     build        an experiment's tasks, target network and learner

@@ -12,11 +12,12 @@ from experiments.baselines.images import Joint, Rehearsal
 from experiments.baselines.networks import InARow, OneNetwork, Separate, SeparateNetworks
 from experiments.baselines.settings import SETTINGS
 from experiments.baselines.weights import EWC, L2, SI
+from experiments.families import FAMILY_SETTINGS
 from experiments.parameters import Experiment, ExperimentError
 from hypernet_lib.hypernet import Hypernetwork
 from hypernet_lib.quiet import tf
-from hypernet_lib.targets import MLP, Target
-from hypernet_lib.tasks import PermutedTasks, Tasks
+from hypernet_lib.targets import MLP, LeNet, Target
+from hypernet_lib.tasks import PermutedTasks, RotatedTasks, SplitTasks, Tasks
 from hypernet_lib.training import Learner, WeightGenerator
 
 
@@ -56,6 +57,16 @@ LEARNERS: dict[str, tuple[Callable[..., WeightGenerator], type[Learner]]] = {
 }
 
 
+# What is learned, by the name of the family.
+TASKS: dict[str, type[Tasks]] = {"permuted": PermutedTasks, "rotated": RotatedTasks, "split": SplitTasks}
+
+# What looks at the images, by the name of its kind.
+TARGETS: dict[str, Callable[[Experiment, Tasks], Target]] = {
+    "mlp": lambda experiment, tasks: MLP(experiment.innernet_all_dims),
+    "lenet": lambda experiment, tasks: LeNet(tasks.image_shape, tasks.n_classes),
+}
+
+
 class Parts(NamedTuple):
     """What an experiment is made of."""
 
@@ -69,33 +80,38 @@ def build(experiment: Experiment) -> Parts:
 
     Raises DataError where the data set cannot be had, and ExperimentError where it has fewer images than are asked for.
     """
-    tasks = PermutedTasks(**arguments(PermutedTasks, experiment))
+    family = TASKS[experiment.tasks]
+    of_family = getattr(experiment, experiment.tasks).model_dump() if experiment.tasks in FAMILY_SETTINGS else {}
+    tasks = family(**arguments(family, experiment), **of_family)
     _check_images(experiment, tasks)
-    target = MLP(experiment.innernet_all_dims)
+    target = TARGETS[experiment.target](experiment, tasks)
     network_of, learner_of = LEARNERS[experiment.method]
     network = network_of(target, experiment.n_tasks_to_learn, **arguments(network_of, experiment))
-    settings = arguments(Learner if learner_of is Learner else InARow, experiment)
+    settings = arguments(Learner if learner_of is Learner else InARow, experiment) | arguments(learner_of, experiment)
     if experiment.method in SETTINGS:
         settings |= getattr(experiment, experiment.method).model_dump()
     return Parts(tasks, target, learner_of(network, target, tasks, **settings))
 
 
 def _check_images(experiment: Experiment, tasks: Tasks) -> None:
-    """Raise ExperimentError, before anything is learned, where a task has fewer test images than are to be inferred."""
-    if experiment.infer_task == "oracle":
-        return
-    n_tasks = experiment.n_tasks_to_learn  # beyond the narrow ones all have as many images
-    fewest, task = min(
-        (len(tasks.test(task).labels), task) for task in range(min(n_tasks, experiment.narrow_tasks + 1))
-    )
-    if experiment.infer_images > fewest:
+    """Raise ExperimentError, before anything is learned, where a task has too few test images."""
+    n_tasks = experiment.n_tasks_to_learn
+    if experiment.tasks in ("permuted", "rotated"):  # all tasks show as many, but for the narrow ones
+        n_tasks = min(n_tasks, experiment.narrow_tasks + 1)
+    n, task = min((len(tasks.test(task).labels), task) for task in range(n_tasks))
+    if not n:
+        raise ExperimentError(f"tasks: task {task} has no {experiment.evaluate_on} images in {experiment.dataset}")
+    if experiment.infer_task != "oracle" and experiment.infer_images > n:
         raise ExperimentError(
-            f"infer_images: got {experiment.infer_images}; expected at most {fewest}, as many {experiment.evaluate_on} "
+            f"infer_images: got {experiment.infer_images}; expected at most {n}, as many {experiment.evaluate_on} "
             f"images as task {task} has"
         )
 
 
 def arguments(function: Callable, experiment: Experiment) -> dict[str, object]:
-    """The parameters of an experiment that a function takes, which are its arguments of the same names."""
-    names = inspect.signature(function).parameters
-    return {name: getattr(experiment, name) for name in names if name in type(experiment).model_fields}
+    """The parameters of an experiment that a function takes, which are its arguments of the same names.
+
+    But for `tasks` and `target`: those are what `build` makes of the parameters that name their kind.
+    """
+    names = set(inspect.signature(function).parameters) - {"tasks", "target"}
+    return {name: getattr(experiment, name) for name in type(experiment).model_fields if name in names}

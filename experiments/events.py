@@ -62,11 +62,11 @@ class Events:
     def inferred(self, found: pd.DataFrame) -> None:
         """Add what was right where the task was inferred, by the experiment's score: rows of `Run.inferred`."""
         found = found[found["score"] == self._experiment.infer_task]
-        means = found.groupby(["learned", "images"])[["task_right", "class_right"]].mean()
+        means = found.groupby(["learned", "together"])[["task_right", "class_right"]].mean()
         with self._writer.as_default():
-            for (learned, images), right in means.iterrows():
+            for (learned, together), right in means.iterrows():
                 for name, value in right.items():
-                    tf.summary.scalar(f"{name.replace('_', ' ')} inferred from {images}", value, step=learned)
+                    tf.summary.scalar(f"{name.replace('_', ' ')} inferred from {together}", value, step=learned)
         self._writer.flush()
 
     def results(self, summary: dict) -> None:

@@ -10,13 +10,17 @@ from pathlib import Path
 
 import yaml
 
-from experiments.baselines.settings import METHODS, SETTINGS
-from experiments.parameters import Experiment, ExperimentError, fields, flat, nearest, users
+from experiments.baselines.settings import METHODS
+from experiments.families import FAMILIES
+from experiments.parameters import NESTED, Experiment, ExperimentError, fields, flat, is_used, nearest
 
 MAX_BYTES = 1_000_000
 MAX_EXPERIMENTS = 10_000  # that one sweep may stand for
 # How a run's name shortens the keys that are swept most; any other key is written out, `ewc.strength` by its last word.
-SHORT = {"seed": "s", "l2_memory_regularization": "beta", "learning_rate": "rate", "method": "", "heads": ""}
+SHORT = {"seed": "s", "l2_memory_regularization": "beta", "learning_rate": "rate", "method": "", "heads": ""} | {
+    "tasks": "",
+    "target": "",
+}
 # What PyYAML raises for a broken text: numbers too long for int() and nesting too deep are not errors of its own.
 BROKEN = (yaml.YAMLError, ValueError, RecursionError)
 
@@ -27,7 +31,7 @@ def load_experiments(
     """Read every experiment of a multi-document YAML file, or `only` those of these names; `settings` laid over each.
 
     The first document may be `shared: {key: value, ...}`: what every other document has that does not say otherwise,
-    and whose method uses it.
+    and whose method and tasks use it.
     Raises ExperimentError, its message naming the file, the document, the key, the value and what was expected.
     """
     path = Path(path)
@@ -172,7 +176,7 @@ def _shared(path: Path, documents: list) -> dict:
     if not (isinstance(documents[0], dict) and "shared" in documents[0]):
         return {}
     others, shared = [key for key in documents[0] if key != "shared"], documents[0]["shared"]
-    can_be = [key for key in (*fields(), *SETTINGS) if key != "run_name"]
+    can_be = [key for key in (*fields(), *NESTED) if key != "run_name"]
     if others or len(documents) == 1:
         what = f"{others[0]!r} beside it" if others else "no document after it"
         raise ExperimentError(f"{path}, document 1: shared: {what}; expected it alone, and experiments after ---")
@@ -188,11 +192,11 @@ def _shared(path: Path, documents: list) -> dict:
 
 
 def _without_unused(document: dict, shared: set[str]) -> dict:
-    """The document without those of the shared parameters that its method does not use."""
-    method = document.get("method", Experiment.model_fields["method"].default)
-    if method not in METHODS:  # which the check will say
+    """The document without those of the shared parameters that its method, or its family of tasks, does not use."""
+    method, family = (document.get(key, Experiment.model_fields[key].default) for key in ("method", "tasks"))
+    if method not in METHODS or family not in FAMILIES:  # which the check will say
         return document
-    return {key: value for key, value in document.items() if key not in shared or method in users(key.split(".")[0])}
+    return {k: v for k, v in document.items() if k not in shared or is_used(k.split(".")[0], method, family)}
 
 
 def _in_their_places(problems: list[tuple[str, str]], path: Path, shared: dict, n_others: int) -> list[str]:

@@ -3,8 +3,9 @@
 A default is set here. The library's signatures repeat it, for who uses them alone, and a test names each that differs.
 `make report` writes the table of docs/experiments.md, and the meanings in the notebooks' parameters cells, from them.
 
-A parameter that the experiment's method does not use is refused, and is not written. Those that a method has to itself
-are nested under its name; `ewc.strength: 10` is another way to write `ewc: {strength: 10}`, for sweeps and --set.
+A parameter that the experiment's method, or its family of tasks, does not use is refused, and is not written. Those
+that a method or a family has to itself are nested under its name; `ewc.strength: 10` is another way to write `ewc:
+{strength: 10}`, for sweeps and --set.
 """
 
 from __future__ import annotations
@@ -37,13 +38,16 @@ from experiments.baselines.settings import (
     RehearsalSettings,
     SISettings,
 )
+from experiments.families import FAMILIES, FAMILY_SETTINGS, OF_FAMILY, RotatedSettings, SplitSettings
+from hypernet_lib.datasets import DataError, describe_dataset
 from hypernet_lib.sizes import TARGETS, HypernetSizes, TargetSizes
-from hypernet_lib.tasks import DataError, describe_dataset
 
 Size = Annotated[int, Field(ge=1, le=1_000_000)]
 Strength = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
+# Parameters that are settings of their own, by the name of their method or family.
+NESTED = SETTINGS | FAMILY_SETTINGS
 # Parameters that teach the network of one task to tell its images from others.
 OF_NETWORKS_OF_TASKS = {"outliers"}
 # Parameters that act on a hypernetwork, and on nothing else.
@@ -80,6 +84,8 @@ class Experiment(BaseModel):
 
     method: Literal[METHODS] = Field("hypernetwork", description="who learns: " + ", ".join(METHODS))
     dataset: str = Field("mnist", description="mnist, digits, or any TFDS set of single-channel images")
+    tasks: Literal[FAMILIES] = Field("permuted", description="what makes a task of it: " + ", ".join(FAMILIES))
+    target: Literal[tuple(TARGETS)] = Field("mlp", description="kind of the target network: " + ", ".join(TARGETS))
     evaluate_on: Literal["test", "validation"] = Field(
         "test", description="images to measure on: test; or validation, a twelfth of the training images"
     )
@@ -120,6 +126,9 @@ class Experiment(BaseModel):
         "oracle", description="what says of which task an image is: oracle, or a score of every candidate"
     )
     infer_images: int = Field(100, ge=10, le=1_000_000, description="test images of each task whose task is inferred")
+    input_dropout: float = Field(
+        0.0, ge=0, lt=1, description="share of an image's pixels that are dropped in each training step"
+    )
     outliers: int = Field(
         0, ge=0, le=1_000_000, description="images of a step shown once more as of no class, pixels in random order"
     )
@@ -131,18 +140,22 @@ class Experiment(BaseModel):
     ewc: EWCSettings = EWCSettings()
     si: SISettings = SISettings()
     rehearsal: RehearsalSettings = RehearsalSettings()
+    rotated: RotatedSettings = RotatedSettings()
+    split: SplitSettings = SplitSettings()
 
     @model_serializer(mode="wrap")
-    def _what_its_method_uses(self, dump):
-        return {key: value for key, value in dump(self).items() if self.method in users(key)}
+    def _what_it_uses(self, dump):
+        return {key: value for key, value in dump(self).items() if is_used(key, self.method, self.tasks)}
 
     @model_validator(mode="after")
-    def _method_uses_all_that_is_given(self) -> Experiment:
+    def _uses_all_that_is_given(self) -> Experiment:
         given = [key for key in type(self).model_fields if key in self.model_fields_set]
         unused = [
             f"{key}: the method {self.method} does not use it, only {' and '.join(users(key))}"
-            for key in given
             if self.method not in users(key)
+            else f"{key}: {self.tasks} tasks do not use it, only {OF_FAMILY[key]} ones"
+            for key in given
+            if not is_used(key, self.method, self.tasks)
         ]
         if unused:
             raise ValueError("\n".join(unused))
@@ -160,18 +173,43 @@ class Experiment(BaseModel):
     @model_validator(mode="after")
     def _sizes_fit(self) -> Experiment:
         height, width, classes = describe_dataset(self.dataset)
-        dims, pixels = self.innernet_all_dims, height * width
-        if (dims[0], dims[-1]) != (pixels, classes):
+        what = f"{self.dataset} has {height} x {width} = {height * width} pixels and {classes} classes"
+        if self.tasks == "split":
+            n_parts = classes // self.split.classes
+            if self.n_tasks_to_learn > n_parts:
+                raise ValueError(
+                    f"n_tasks_to_learn: got {self.n_tasks_to_learn}, but {self.dataset} has {classes} classes, of "
+                    f"which a task shows {self.split.classes}; expected at most {n_parts}"
+                )
+            if self.split == SplitSettings(classes=1, relabel=True):
+                raise ValueError(
+                    "split: got one class in each task, counted from 0; then there is nothing to tell apart"
+                )
+            if self.split.relabel:
+                what, classes = f"{what}, of which a task shows {self.split.classes}", self.split.classes
+        if self.tasks == "rotated":
+            n, degrees = self.n_tasks_to_learn, self.rotated.degrees
+            again = next((task for task in range(1, n) if not task * degrees % 360), None)
+            if again:
+                raise ValueError(
+                    f"rotated.degrees: got {degrees}, by which task {again} shows what task 0 shows; expected so many "
+                    f"that all {n} tasks differ, as {360 / n:.6g} does"
+                )
+        dims, pixels, middle = self.innernet_all_dims, height * width, "..., " if self.target == "mlp" else ""
+        if (dims[0], dims[-1]) != (pixels, classes) or self.target == "lenet" and len(dims) > 2:
+            own = "" if self.target == "mlp" else "; the layers between are lenet's own"
+            raise ValueError(f"innernet_all_dims: got {dims}, but {what}; expected [{pixels}, {middle}{classes}]{own}")
+        if self.target == "lenet" and self.method == "hypernetwork" and self.num_chunks == "rows":
             raise ValueError(
-                f"innernet_all_dims: got {dims}, but {self.dataset} has {height} x {width} = {pixels} pixels and "
-                f"{classes} classes; expected [{pixels}, ..., {classes}]"
+                "num_chunks: got 'rows'; a row of lenet's first kernel is no pixel's weights but a filter's, which "
+                "moves over the image; expected a number"
             )
         if self.outliers > self.batch_size:
             raise ValueError(f"outliers: got {self.outliers}; expected at most batch_size, {self.batch_size}")
-        if self.outliers and self.center_pixels:
+        if self.outliers and self.center_pixels and self.tasks == "permuted":
             raise ValueError(
-                "outliers: expected center_pixels: false beside them; with a mean of its own for each pixel, an image "
-                "in another order is not what another task's would be"
+                "outliers: expected center_pixels: false beside them on permuted tasks; with a mean of its own for "
+                "each pixel, an image in another order is not what another task's would be"
             )
         if self.infer_task != "oracle" and not self.is_told_the_task:
             raise ValueError(
@@ -186,17 +224,17 @@ class Experiment(BaseModel):
         return self
 
     @property
-    def target(self) -> TargetSizes:
+    def target_sizes(self) -> TargetSizes:
         """The target network's weight shapes, and how many numbers an image becomes in it."""
-        return TARGETS["mlp"](self.innernet_all_dims)
+        return TARGETS[self.target](self.innernet_all_dims)
 
     @property
     def sizes(self) -> HypernetSizes | NetworkSizes:
         """P, C, S and the numbers of parameters; without a hypernetwork there are no chunks."""
         if self.method != "hypernetwork":
-            return NetworkSizes(self.target.shapes, self.method == "separate", self.heads == "per_task")
+            return NetworkSizes(self.target_sizes.shapes, self.method == "separate", self.heads == "per_task")
         return HypernetSizes(
-            self.target.shapes,
+            self.target_sizes.shapes,
             self.task_embedding_dim,
             self.embedding_per_chunk,
             self.num_chunks,
@@ -241,7 +279,10 @@ class Experiment(BaseModel):
         """What the reader of the file should know although it is no error."""
         beyond = [n for n in self.full_testing_tasks if n > self.n_tasks_to_learn]
         what = f"{self.run_name}: full_testing_tasks {beyond} dropped: only {self.n_tasks_to_learn} tasks are learned"
-        return [what] if beyond else []
+        notes = [what] if beyond else []
+        if self.target == "lenet" and self.tasks == "permuted" and self.n_tasks_to_learn > 1:
+            notes.append(f"{self.run_name}: lenet looks for neighbours, and permuted pixels have lost theirs")
+        return notes
 
     def tests_all_after(self, learned: int) -> bool:
         """Whether every task so far is tested once `learned` tasks are learned; always so after the last."""
@@ -274,7 +315,9 @@ class Experiment(BaseModel):
         """
         method = variables.get("method")
         known = method in METHODS if isinstance(method, str) else False
-        used = [name for name in cls.model_fields if method in users(name)] if known else ["method", "run_name"]
+        known, family = known and variables.get("tasks") in FAMILIES, variables.get("tasks")
+        every = list(cls.model_fields)
+        used = [name for name in every if is_used(name, method, family)] if known else ["method", "tasks", "run_name"]
         missing = [name for name in used if name not in variables]
         if missing:
             raise ExperimentError(f"the parameters cell does not define {', '.join(missing)}")
@@ -293,11 +336,16 @@ def users(key: str) -> tuple[str, ...]:
     return (key,) if key in SETTINGS else ONE_NETWORK if key == "heads" else METHODS
 
 
+def is_used(key: str, method: str, family: str) -> bool:
+    """Whether a parameter is one that the method uses, and the family of tasks."""
+    return method in users(key) and OF_FAMILY.get(key, family) == family
+
+
 def fields() -> dict[str, FieldInfo]:
-    """Every parameter by its name, those of a method's own settings as in `ewc.strength`, in their order."""
+    """Every parameter by its name, those of a method's or a family's own as in `ewc.strength`, in their order."""
     found = {}
     for key, field in Experiment.model_fields.items():
-        settings = SETTINGS[key].model_fields if key in SETTINGS else None
+        settings = NESTED[key].model_fields if key in NESTED else None
         found |= {key: field} if settings is None else {f"{key}.{name}": field for name, field in settings.items()}
     return found
 
@@ -309,7 +357,7 @@ def flat(mapping: dict[str, object]) -> dict[str, object]:
     """
     found = {}
     for key, value in mapping.items():
-        is_nested = key in SETTINGS and isinstance(value, dict)
+        is_nested = key in NESTED and isinstance(value, dict)
         names = {f"{key}.{name}": setting for name, setting in value.items()} if is_nested else {key: value}
         for name in set(names) & set(found):
             raise ExperimentError(f"{name}: got {found[name]!r}, and {names[name]!r}; expected one of both")
@@ -322,7 +370,7 @@ def _nested(mapping: dict[str, object]) -> dict[str, object]:
     found = {}
     for key, value in flat(mapping).items():
         method, dot, name = key.partition(".")
-        if dot and method in SETTINGS and isinstance(found.get(method, {}), dict):
+        if dot and method in NESTED and isinstance(found.get(method, {}), dict):
             found[method] = {**found.get(method, {}), name: value}
         else:
             found[key] = value
@@ -342,10 +390,10 @@ def _explain(errors: ValidationError) -> list[str]:
     expected: dict[tuple[str, str], list[str]] = {}
     for error in errors.errors():
         first, *rest = error["loc"] or [""]
-        key = ".".join([str(first), *(str(part) for part in rest if isinstance(part, int) or first in SETTINGS)])
+        key = ".".join([str(first), *(str(part) for part in rest if isinstance(part, int) or first in NESTED)])
         message = error["msg"].removeprefix("Value error, ")
         if error["type"] == "extra_forbidden":
-            valid = [name for name in fields() if first not in SETTINGS or name.startswith(f"{first}.")]
+            valid = [name for name in fields() if first not in NESTED or name.startswith(f"{first}.")]
             key, value, message = "", "", f"unknown key {key!r}{nearest(key, valid)}"
         elif error["type"] == "missing" or not key:  # checks over several keys name them themselves
             value = ""
@@ -355,7 +403,7 @@ def _explain(errors: ValidationError) -> list[str]:
             near = difflib.get_close_matches(error["input"].lower(), re.findall("'(.*?)'", message), n=1)
             message += f"; did you mean {near[0]}?" if near else ""
         if error["type"] == "model_type":
-            settings = yaml.safe_dump(SETTINGS[key]().model_dump(), default_flow_style=True, sort_keys=False)
+            settings = yaml.safe_dump(NESTED[key]().model_dump(), default_flow_style=True, sort_keys=False)
             message = f"expected its settings, such as {key}: {settings.strip()}"
         if error["type"] == "string_pattern_mismatch":
             message = {

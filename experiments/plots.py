@@ -143,6 +143,22 @@ def curves(x: list, lines: dict[str, np.ndarray], xlabel: str, ylabel: str) -> F
     return _done(figure)
 
 
+def histograms(panels: dict[str, dict[str, np.ndarray]], bins: np.ndarray, xlabel: str) -> Figure:
+    """Two sets of numbers by their names, the first filled, the second outlined; a panel for each title; 0 marked."""
+    with plt.rc_context(STYLE):
+        figure, all_axes = plt.subplots(1, len(panels), figsize=(4.5 * len(panels), 3.2), sharey=True, squeeze=False)
+    filled = {"color": _colours(1)[0], "alpha": 0.6}
+    outlined = {"histtype": "step", "color": "black", "linestyle": "--"}
+    for axes, (title, sets) in zip(all_axes[0], panels.items(), strict=True):
+        for (name, values), style in zip(sets.items(), [filled, outlined], strict=True):
+            axes.hist(np.ravel(values), bins=bins, density=True, label=name, **style)
+        axes.axvline(0, color="grey", linewidth=1)
+        axes.set(xlabel=xlabel, title=title)
+    all_axes[0, 0].set_ylabel("share of images for each unit")
+    all_axes[0, -1].legend(loc="upper left")
+    return _done(figure)
+
+
 def moves(start: np.ndarray, end: np.ndarray) -> Figure:
     """Points of the plane [n, 2] that moved from start to end, numbered from 0."""
     figure, axes = _axes(5.2, 4.4)

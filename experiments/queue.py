@@ -23,10 +23,9 @@ from typing import Literal
 import psutil
 from tqdm import tqdm
 
-from experiments.baselines.settings import SETTINGS
 from experiments.execution import command
 from experiments.files import load_experiments
-from experiments.parameters import Experiment, ExperimentError, fields, flat, nearest
+from experiments.parameters import NESTED, Experiment, ExperimentError, fields, flat, nearest
 from experiments.resources import available_cores, too_large
 from experiments.store import (
     PROJECT,
@@ -61,7 +60,7 @@ def plan(
     unknown = [
         f"--set {key}: unknown key{nearest(key, fields())}"
         for key in flat(settings or {})
-        if key not in (*fields(), *SETTINGS)
+        if key not in (*fields(), *NESTED)
     ]
     if unknown:
         raise ExperimentError("\n".join(unknown))

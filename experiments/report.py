@@ -13,8 +13,7 @@ import matplotlib.pyplot as plt
 import nbformat
 from pydantic import BaseModel
 
-from experiments.baselines.settings import SETTINGS
-from experiments.parameters import Experiment
+from experiments.parameters import NESTED, Experiment
 from experiments.plots import accuracy_against_size
 from experiments.store import PROJECT, replacing, write_atomically
 from experiments.tables import TABLES, by_size, published
@@ -55,9 +54,9 @@ def _as_python(default: object) -> str:
     return repr(default.model_dump() if isinstance(default, BaseModel) else default).replace("'", '"')
 
 
-def _of_settings(method: str) -> str:
-    """The meanings of all settings of a method, in one line."""
-    return "; ".join(field.description for field in SETTINGS[method].model_fields.values())
+def _of_settings(owner: str) -> str:
+    """The meanings of all settings of a method, or of a family of tasks, in one line."""
+    return "; ".join(field.description for field in NESTED[owner].model_fields.values())
 
 
 def with_parameters(notebook: nbformat.NotebookNode, every: bool) -> nbformat.NotebookNode:

@@ -10,8 +10,8 @@ import psutil
 from experiments.baselines.settings import KEPT_PER_WEIGHT
 from experiments.parameters import Experiment
 from experiments.store import run_folder
+from hypernet_lib.datasets import describe_dataset
 from hypernet_lib.sizes import IMAGES_AT_ONCE
-from hypernet_lib.tasks import describe_dataset
 
 # What TensorFlow, and NumPy's libraries, read when they are imported.
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -38,18 +38,23 @@ def ram_needed(experiment: Experiment) -> int:
     sizes, n_tasks = experiment.sizes, experiment.n_tasks_to_learn
     embeddings = n_tasks * sizes.per_task
     images = (
-        70_000 * height * width + (experiment.batch_size + experiment.outliers + 10_000) * experiment.target.activations
+        70_000 * height * width
+        + (experiment.batch_size + experiment.outliers + 10_000) * experiment.target_sizes.activations
     )
+    if experiment.tasks != "permuted":
+        images += 2 * 70_000 * height * width  # a copy of the task in hand, and what it is made from
     if experiment.method == "hypernetwork":
         is_mean = not experiment.hypernet_hidden_dims and experiment.regularized_tasks == "all"  # see LinearMemory
         kept = (1 if is_mean else n_tasks) * sizes.n_chunks * sum(sizes.widths[:-1])  # rows
     elif experiment.method == "joint":
-        # A task that shows a part of the images has a copy of it, a fifth or so.
-        kept = experiment.narrow_tasks * 14_000 * height * width
+        # Whatever a task does not show as the data set has it is a copy; two classes are a fifth or so of all images.
+        copied = {"permuted": 14_000 * experiment.narrow_tasks, "split": 70_000}
+        kept = copied.get(experiment.tasks, 70_000 * n_tasks) * height * width
     else:
         kept = experiment.size["stored"]
     if experiment.infer_task != "oracle":
-        images += IMAGES_AT_ONCE * (3 * n_tasks + height * width)  # every candidate's scores and class of each
+        at_once = max(IMAGES_AT_ONCE, experiment.infer_images)
+        images += at_once * (5 * n_tasks + height * width)  # every candidate's four scores and class of each
     # Adam's two moments, two gradients, the snapshot and its difference; each row forwards and backwards; and
     # Python with TensorFlow and the graphs, which are there before any number is.
     return 2**30 + 4 * (8 * sizes.shared + 4 * embeddings + 4 * kept + 2 * images)

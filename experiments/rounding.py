@@ -19,7 +19,7 @@ from experiments.checkpoints import load_run
 from experiments.environment import absolute_paths
 from experiments.parameters import ExperimentError
 from experiments.store import shown, write_atomically
-from hypernet_lib.tasks import DataError
+from hypernet_lib.datasets import DataError
 
 BITS = (8, 6, 4, 3, 2)
 

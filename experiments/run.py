@@ -30,8 +30,7 @@ from experiments.store import (
     shown,
     write_atomically,
 )
-from hypernet_lib.inference import INFERRED, after_the_last
-from hypernet_lib.metrics import AccuracyMatrix
+from hypernet_lib.metrics import INFERRED, AccuracyMatrix, after_the_last
 from hypernet_lib.training import Learner
 
 PACKAGES = ("tensorflow", "tensorflow-datasets", "keras", "numpy")
@@ -202,7 +201,7 @@ class Run:
 def _right_at_the_end(inferred: pd.DataFrame, score: str) -> dict[str, dict[str, float]]:
     """What `summary.json` says of inference: by the number of images together, the mean over tasks of each column."""
     table = after_the_last(inferred).loc[score].round(6)
-    return {str(images): row.to_dict() for images, row in table.iterrows()}
+    return {str(together): row.to_dict() for together, row in table.iterrows()}
 
 
 def _check_nothing_more(learner: Learner, learned: int) -> None:

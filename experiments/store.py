@@ -135,8 +135,9 @@ def clash(experiment: Experiment) -> str | None:
         if not differences:
             return None
         only_tasks = list(differences) == ["n_tasks_to_learn"]
-        if kept.method != experiment.method:
-            differs = f"method was {kept.method}, is {experiment.method}"
+        kinds = [key for key in ("method", "tasks") if key in differences]  # each with parameters of its own
+        if kinds:
+            differs = ", ".join(f"{key} was {differences[key][0]}, is {differences[key][1]}" for key in kinds)
         elif only_tasks and experiment.method == "joint" and checkpoint_numbers(folder):
             differs = f"it learned {kept.n_tasks_to_learn} tasks together, and can learn no other"
         elif only_tasks and kept.n_tasks_to_learn < experiment.n_tasks_to_learn:

@@ -14,19 +14,21 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.baselines.settings import METHODS, ONE_NETWORK
+from experiments.families import OF_FAMILY
 from experiments.files import load_experiments
 from experiments.parameters import Experiment, ExperimentError, fields, flat, users
 from experiments.store import (
     PROJECT,
     is_finished,
     kept_experiment,
+    read_inferred,
     read_metrics,
     read_summary,
     run_folder,
     shown,
     status,
 )
-from hypernet_lib.metrics import AccuracyMatrix
+from hypernet_lib.metrics import AccuracyMatrix, after_the_last
 
 RESULTS = ["ACC", "min", "BWT", "forgetting", "seconds"]  # of a finished run, in this order
 TESTED = [10, 20, 30, 50, 100]  # tasks learned when all so far were tested
@@ -92,9 +94,7 @@ def overview(experiments: list[Experiment]) -> pd.DataFrame:
     table.insert(0, "status", [status(experiment) for experiment in experiments])
     table.loc[table["status"] != "finished", RESULTS] = float("nan")
     table.loc[table["status"] == "another run is there", "learned"] = 0
-    table.insert(
-        1, "tasks", [f"{n} of {e.n_tasks_to_learn}" for n, e in zip(table["learned"], experiments, strict=True)]
-    )
+    table["tasks"] = [f"{n} of {e.n_tasks_to_learn}" for n, e in zip(table["learned"], experiments, strict=True)]
     return table[["status", "tasks", "ACC", "forgetting", "seconds"]]
 
 
@@ -155,11 +155,8 @@ def over_seeds(file: str) -> pd.DataFrame:
     `sd`, their standard deviation; `worst`, the lowest accuracy of any task in any run; `just learned`, `forgetting`
     and `seconds`, means. Without a hypernetwork E is not a number. Raises ExperimentError where one is not done.
     """
-    groups: dict[str, list[Experiment]] = {}
-    for experiment in load_experiments(PROJECT / "params" / f"{file}.yaml"):
-        groups.setdefault(re.sub(r"-s\d+$", "", experiment.run_name), []).append(experiment)
     rows = {}
-    for name, experiments in groups.items():
+    for name, experiments in _seeds_together(file).items():
         first = experiments[0]
         runs = pd.DataFrame([_of_run(experiment) for experiment in experiments])
         rows[name] = {
@@ -181,14 +178,28 @@ def over_seeds(file: str) -> pd.DataFrame:
     return table.astype({"parameters": int, "per_task": int})
 
 
-def _of_run(experiment: Experiment) -> dict[str, float]:
-    """What came of one experiment's run, and its size."""
+def _seeds_together(file: str) -> dict[str, list[Experiment]]:
+    """The experiments of params/<file>.yaml by their names, those that differ in the seed alone under one."""
+    groups: dict[str, list[Experiment]] = {}
+    for experiment in load_experiments(PROJECT / "params" / f"{file}.yaml"):
+        groups.setdefault(re.sub(r"-s\d+$", "", experiment.run_name), []).append(experiment)
+    return groups
+
+
+def _finished(experiment: Experiment) -> Path:
+    """The folder of its finished run; raises ExperimentError where there is none."""
     folder = run_folder(experiment)
     if not is_finished(experiment):
         raise ExperimentError(
             f"{shown(folder)} is no finished run with the parameters asked for: "
             f"python run_experiments.py FILE --only {experiment.run_name}"
         )
+    return folder
+
+
+def _of_run(experiment: Experiment) -> dict[str, float]:
+    """What came of one experiment's run, and its size."""
+    folder = _finished(experiment)
     matrix = AccuracyMatrix(read_metrics(folder))
     return {
         **experiment.size,
@@ -230,6 +241,21 @@ def compared() -> pd.DataFrame:
     table = table.assign(minutes=table["seconds"] / 60)
     theirs = pd.read_csv(PROJECT / "outputs" / "published" / "permuted_mnist_10.csv").set_index(["method", "told"])
     return table.join(theirs[["published", "sem"]], on=["method", "told"])
+
+
+def without_oracle(file: str) -> pd.DataFrame:
+    """What was right where nobody named the task: a row for each experiment of params/<file>.yaml, score and images.
+
+    Over seeds: `runs`, `tasks`, and of what `Run.inferred` has after the last task the mean over runs, of class_right
+    also `sd`, the standard deviation between runs. Raises ExperimentError where one is not done.
+    """
+    tables = []
+    for name, experiments in _seeds_together(file).items():
+        found = [after_the_last(read_inferred(_finished(experiment))) for experiment in experiments]
+        over = pd.concat(found).groupby(level=["score", "together"])
+        table = over.mean().assign(sd=over["class_right"].std(), runs=len(found), tasks=experiments[0].n_tasks_to_learn)
+        tables.append(table.assign(run=name).set_index("run", append=True).reorder_levels(["run", "score", "together"]))
+    return pd.concat(tables)
 
 
 def published() -> pd.DataFrame:
@@ -293,9 +319,10 @@ def _parameters() -> str:
 
 
 def _of_method(name: str) -> str:
-    """Which methods use a parameter, in a word or two."""
-    who = users(name.split(".")[0])
-    return {METHODS: "all", ONE_NETWORK: "one network"}.get(who, who[0])
+    """Which methods use a parameter, in a word or two; and of which family of tasks, where it is of one."""
+    key = name.split(".")[0]
+    who = {METHODS: "all", ONE_NETWORK: "one network"}.get(users(key), ", ".join(users(key)))
+    return f"{who}; {OF_FAMILY[key]} tasks" if key in OF_FAMILY else who
 
 
 def _ten_tasks() -> str:
@@ -372,6 +399,27 @@ def _methods_in_short() -> str:
     return _markdown(["method", "not told the task", "told the task", "stored"], rows)
 
 
+def _without_oracle() -> str:
+    rows = []
+    for run, table in without_oracle("without_oracle").groupby("run", sort=False):
+        for score in ("logsumexp", "entropy", "mean_image"):
+            one, three, ten = (table.loc[(run, score, together)] for together in (1, 3, 10))
+            right = [one["task_right"], three["class_right"], ten["class_right"], one["told"]]
+            cells = [f"{one['class_right']:.4f}{_spread(one['sd'])}", *(f"{value:.4f}" for value in right)]
+            rows.append([f"`{run}`", f"{one['tasks']:,.0f}", f"`{score}`", *cells])
+    header = [
+        "run",
+        "tasks",
+        "score",
+        "digit right, one image",
+        "task right, one image",
+        "digit right, three",
+        "ten",
+        "told",
+    ]
+    return _markdown(header, rows)
+
+
 def _step_cost() -> str:
     names = {
         "original": "the original's loop over tasks",
@@ -406,6 +454,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "thousands of tasks": _thousands,
     "methods in short": _methods_in_short,
     "methods on ten tasks": _methods,
+    "nobody names the task": _without_oracle,
     "the cost of a step": _step_cost,
     "parameters": _parameters,
 }

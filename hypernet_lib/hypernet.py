@@ -131,7 +131,10 @@ class Hypernetwork(tf.Module):
         return tf.reshape(weights, tf.concat([leading, [self.n_weights]], axis=0))
 
 
-def glorot(random: np.random.Generator, n_in: int, n_out: int) -> np.ndarray:
-    """Uniform in +-sqrt(6 / (n_in + n_out)), Glorot and Bengio, 2010, equation 16."""
-    limit = math.sqrt(6 / (n_in + n_out))
-    return random.uniform(-limit, limit, [n_in, n_out]).astype(np.float32)
+def glorot(random: np.random.Generator, n_in: int, n_out: int, window: int = 1) -> np.ndarray:
+    """Uniform in +-sqrt(6 / (n_in + n_out)), Glorot and Bengio, 2010, equation 16; [window n_in, n_out].
+
+    Of a convolution `window` is how many pixels its kernel sees: so many times as many inputs, and outputs, meet.
+    """
+    limit = math.sqrt(6 / (window * (n_in + n_out)))
+    return random.uniform(-limit, limit, [window * n_in, n_out]).astype(np.float32)

@@ -16,13 +16,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from hypernet_lib.metrics import INFERRED
 from hypernet_lib.quiet import tf
 from hypernet_lib.sizes import IMAGES_AT_ONCE
 from hypernet_lib.tasks import Tasks
 from hypernet_lib.training import Learner
-
-# Columns of a table of what was right: by which score, from how many images together, of which task; parts of one.
-INFERRED = ["score", "images", "task", "task_right", "class_right", "both_right", "told"]
 
 
 def _negative_entropy(logits: tf.Tensor) -> tf.Tensor:
@@ -32,9 +30,9 @@ def _negative_entropy(logits: tf.Tensor) -> tf.Tensor:
 
 # Scores [M] of logits [M, classes]: the higher, the more an image looks as if it were of the task.
 OF_LOGITS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
-    "logsumexp": lambda logits: tf.reduce_logsumexp(logits, axis=1),  # less the energy of Liu et al., arXiv 2010.03759
+    "logsumexp": lambda logits: tf.reduce_logsumexp(logits, axis=1),  # minus the energy of Liu et al., arXiv 2010.03759
     "max_logit": lambda logits: tf.reduce_max(logits, axis=1),
-    "entropy": _negative_entropy,  # as in von Oswald et al., arXiv 1906.00695, section 3
+    "entropy": _negative_entropy,  # as in von Oswald et al., arXiv 1906.00695
 }
 # And one that needs no network: how near an image is to the mean of the task's training images.
 SCORES = (*OF_LOGITS, "mean_image")
@@ -47,15 +45,16 @@ class Candidates(NamedTuple):
     classes: np.ndarray  # int16 [M, T]: the class that an image has if it is of the task
 
 
-def candidates(learner: Learner, images: np.ndarray, n_tasks: int) -> Candidates:
+def candidates(learner: Learner, images: np.ndarray, n_tasks: int, means: np.ndarray | None = None) -> Candidates:
     """What the first `n_tasks` tasks say of images [M, pixels], given as they come (`Tasks.as_they_come`).
 
-    Nothing but the images is known of them. Raises ValueError where a task was not learned.
+    Nothing but the images is known of them. `means` are those tasks' `mean_images`, where they are there already.
+    Raises ValueError where a task was not learned.
     """
     images = np.asarray(images, np.float32)
     scores = {score: np.empty([len(images), n_tasks], np.float32) for score in SCORES}
     classes = np.empty([len(images), n_tasks], np.int16)
-    means = _mean_images(learner.tasks, n_tasks)  # [T, pixels]
+    means = mean_images(learner.tasks, n_tasks) if means is None else means  # [T, pixels]
     for task in range(n_tasks):
         logits = learner.logits(learner.tasks.seen_by(task, images), task)  # [M, classes]
         classes[:, task] = tf.argmax(logits, axis=1)
@@ -82,10 +81,11 @@ def infer(
     if n_images < max(together):
         raise ValueError(f"{n_images} images of a task: expected at least {max(together)}, as many as come together")
     per_block = max(1, IMAGES_AT_ONCE // n_images)  # tasks
+    means = mean_images(learner.tasks, n_tasks)
     for first in range(0, n_tasks, per_block):
         block = range(first, min(first + per_block, n_tasks))
         shown, labels = zip(*[_some_test_images(learner.tasks, task, n_images, seed) for task in block], strict=True)
-        found = candidates(learner, np.concatenate(shown), n_tasks)
+        found = candidates(learner, np.concatenate(shown), n_tasks, means)
         for i, (task, truth) in enumerate(zip(block, labels, strict=True)):
             these = slice(i * n_images, (i + 1) * n_images)
             classes = found.classes[these]  # [M, T]
@@ -99,16 +99,7 @@ def infer(
                     class_right = classes[np.arange(n_images), chosen] == truth
                     right = [chosen == task, class_right, (chosen == task) & class_right, told]
                     rows.append((score, n, task, *(float(one.mean()) for one in right)))
-    return pd.DataFrame(rows, columns=INFERRED).sort_values(["score", "images", "task"], ignore_index=True)
-
-
-def after_the_last(inferred: pd.DataFrame) -> pd.DataFrame:
-    """Of what `infer` found, with the column `learned` beside it: the mean over tasks, once the last is learned.
-
-    A row for each score and number of images, a column for each that may be right.
-    """
-    last = inferred[inferred["learned"] == inferred["learned"].max()]
-    return last.groupby(["score", "images"])[INFERRED[3:]].mean()
+    return pd.DataFrame(rows, columns=INFERRED).sort_values(["score", "together", "task"], ignore_index=True)
 
 
 def _some_test_images(tasks: Tasks, task: int, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -120,7 +111,7 @@ def _some_test_images(tasks: Tasks, task: int, n: int, seed: int) -> tuple[np.nd
     return tasks.as_they_come(task, images[chosen]), labels[chosen]
 
 
-def _mean_images(tasks: Tasks, n_tasks: int) -> np.ndarray:
+def mean_images(tasks: Tasks, n_tasks: int) -> np.ndarray:
     """The mean training image of each task, as they come [T, pixels]."""
     means, last = [], None
     for task in range(n_tasks):

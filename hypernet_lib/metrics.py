@@ -1,9 +1,13 @@
-"""The accuracy matrix and what is read from it."""
+"""The accuracy matrix and what is read from it; and what was right where the task of an image was inferred."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+
+# Columns of what `inference.infer` finds: by which score, of how many images together, of which task; and the shares
+# of its images, 0 to 1, whose task was right, whose class, both, and whose class where the task is told.
+INFERRED = ["score", "together", "task", "task_right", "class_right", "both_right", "told"]
 
 
 class AccuracyMatrix:
@@ -60,3 +64,12 @@ class AccuracyMatrix:
     def summary(self) -> dict[str, float]:
         """ACC, BWT, forgetting and the worst accuracy, by the names that `summary.json` uses."""
         return {"ACC": self.acc, "BWT": self.bwt, "forgetting": self.forgetting, "min": self.worst}
+
+
+def after_the_last(inferred: pd.DataFrame) -> pd.DataFrame:
+    """Of what `inference.infer` found, with a column `learned` beside it: the mean over tasks, once all are learned.
+
+    A row for each score and number of images together, a column for each share.
+    """
+    last = inferred[inferred["learned"] == inferred["learned"].max()]
+    return last.groupby(["score", "together"])[INFERRED[3:]].mean()

@@ -41,6 +41,9 @@ class Target(Protocol):
     ) -> tf.Tensor:
         """Logits [B, classes] of images [B, pixels], seen through the permutation [pixels]."""
 
+    def features(self, weights: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+        """What the last layer makes logits of, [B, units]; of flat weights, which may lack those of the last layer."""
+
 
 def unflatten(weights: tf.Tensor, shapes: Shapes) -> list[tf.Tensor]:
     """Cut a flat weight vector [P] into tensors of the given shapes, in their order."""
@@ -68,6 +71,10 @@ class MLP:
             x = x @ kernel + bias  # [B, units]; or x h [B, k + 1]
             x = x if head is None else x @ head  # (x h) H [B, units]
         return x  # [B, classes]
+
+    def features(self, weights, images):
+        *dims, units, _ = self.dims
+        return tf.nn.relu(MLP([*dims, units])(weights[: count_weights(self.shapes[:-2])], images)) if dims else images
 
     def layers(
         self, weights: tf.Tensor | Chunks, n_images: int | None
@@ -116,9 +123,14 @@ class LeNet:
     def __call__(self, weights, images, permutation=None):
         if isinstance(weights, Chunks):
             weights = weights.write(count_weights(self.shapes))
-        k1, b1, k2, b2, k3, b3, k4, b4, k5, b5 = unflatten(weights, self.shapes)
         if permutation is not None:
             images = tf.gather(images, permutation, axis=1)
+        kernel, bias = unflatten(weights[count_weights(self.shapes[:-2]) :], self.shapes[-2:])
+        return self.features(weights, images) @ kernel + bias  # [B, classes]
+
+    def features(self, weights, images):
+        layers = self.shapes[:-2]
+        k1, b1, k2, b2, k3, b3, k4, b4 = unflatten(weights[: count_weights(layers)], layers)
         x = tf.reshape(images, [-1, *self.image_shape, 1])
         if self.image_shape != (28, 28):
             x = tf.image.resize(x, [28, 28])
@@ -126,8 +138,7 @@ class LeNet:
         x = _pool(tf.nn.relu(tf.nn.conv2d(x, k2, 1, "VALID") + b2))  # [B, 5, 5, 16]
         x = tf.reshape(x, [-1, 400])
         x = tf.nn.relu(x @ k3 + b3)  # [B, 120]
-        x = tf.nn.relu(x @ k4 + b4)  # [B, 84]
-        return x @ k5 + b5  # [B, classes]
+        return tf.nn.relu(x @ k4 + b4)  # [B, 84]
 
 
 def _cheaper_in_rows(n: int, m: int, k: int, n_images: int | None) -> bool:

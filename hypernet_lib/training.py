@@ -50,9 +50,12 @@ class Learner:
             a state of its own), "combined" (one update on the sum of both losses) or "lookahead" (one update on that
             sum, but with the memory loss taken where the task's update alone would lead: the paper's equation 2).
         precision: of the memory loss's wide products, "float32" or "bfloat16"; everything else is float32.
+        input_dropout: the share of an image's pixels that are set to 0, their mean where pixels are centred, anew in
+            each step; the others grow by as much (dropout, Srivastava et al., 2014, of a target network's inputs).
         outliers: how many images of a step are shown once more, their pixels in a random order, as of none of the
             classes (outlier exposure, Hendrycks et al., arXiv 1812.04606). "None of them" is a logit that is always 0:
-            log-sum-exp of the others is then the log-odds that an image is of this task.
+            log-sum-exp of the others is then the log-odds of an image of this task against such an outlier. On permuted
+            tasks pixels are not to be centred, or an outlier is not what another task's image would be.
         seed: decides the batches and the sampled tasks, both keyed by (seed, task, step).
         learned: the tasks that the hypernetwork has learned already.
 
@@ -84,6 +87,7 @@ class Learner:
         freeze_shared_after: str | int = "never",
         updates: str = "two",
         precision: str = "float32",
+        input_dropout: float = 0.0,
         outliers: int = 0,
         seed: int = 0,
         learned: Iterable[int] = (),
@@ -93,13 +97,16 @@ class Learner:
                 f"{type(hypernet).__name__} has no head: expected l2_regularization and l2_memory_regularization of 0, "
                 f"got {l2_regularization} and {l2_memory_regularization}"
             )
+        if not 0 <= outliers <= batch_size:
+            raise ValueError(f"outliers: got {outliers}; expected 0 to {batch_size}, the images in a step")
         self.hypernet, self.target, self.tasks = hypernet, target, tasks
         self.batch_size, self.iters_per_task, self.seed = batch_size, iters_per_task, seed
         self.learning_rate, self.final_learning_rate_fraction = learning_rate, final_learning_rate_fraction
         self.embedding_rate_factor = embedding_rate_factor
         self.l2_regularization, self.l2_memory_regularization = l2_regularization, l2_memory_regularization
         self.regularized_tasks, self.freeze_shared_after = regularized_tasks, freeze_shared_after
-        self.updates, self.precision, self.outliers = updates, tf.as_dtype(precision), outliers
+        self.updates, self.precision = updates, tf.as_dtype(precision)
+        self.input_dropout, self.outliers = input_dropout, outliers
         self.n_tasks, self.learned = hypernet.task_embeddings.shape[0], set(learned)
         # Of all task embeddings only the current task's moves: it is learned here, and put back when it is done.
         self.embedding = tf.Variable(hypernet.task_embeddings[0])  # [E]
@@ -138,7 +145,8 @@ class Learner:
     def learn(self, task: int, memory: Memory | None = None, iterations: int | None = None) -> np.ndarray:
         """Learn one task, held by the memory of earlier ones; None lets the hypernetwork forget.
 
-        Returns the cross-entropy of every step, float32 [iterations]. Raises TrainingError as soon as it is not finite.
+        Returns the cross-entropy of every step, outliers included, float32 [iterations]. Raises TrainingError as soon
+        as it is not finite.
         """
         self._check(task)
         iterations = self.n_steps(task) if iterations is None else iterations
@@ -261,7 +269,7 @@ class Learner:
         def learn(step, rate):
             batch = tf.ensure_shape(order[step * self.batch_size : (step + 1) * self.batch_size], [self.batch_size])
             held = memory if n_sampled is None else self._sample(memory, n_sampled, self._key(task, step))
-            shown = self._with_outliers(tf.gather(images, batch), tf.gather(labels, batch), task, step)
+            shown = self._as_shown(tf.gather(images, batch), tf.gather(labels, batch), task, step)
             return self.step(*shown, permutation, held, rate, frozen)
 
         losses = self._steps(learn, iterations)
@@ -279,14 +287,17 @@ class Learner:
             step += 1
         return losses.stack()[:step]
 
-    def _with_outliers(self, images, labels, task, step):
-        """A batch, and below it its first images in an order of pixels drawn in each step, labelled as of none."""
-        if not self.outliers:
-            return images, labels
-        order = tf.random.experimental.stateless_shuffle(tf.range(images.shape[1]), self._key(task, step, stream=9))
-        outliers = tf.gather(images[: self.outliers], order, axis=1)
-        none = tf.fill([self.outliers], self.tasks.n_classes)
-        return tf.concat([images, outliers], axis=0), tf.concat([labels, none], axis=0)
+    def _as_shown(self, images, labels, task, step):
+        """A batch as it is learned from: some of its pixels dropped, and below it the outliers, labelled as of none."""
+        if self.input_dropout:
+            drawn = tf.random.stateless_uniform(tf.shape(images), self._key(task, step, stream=10))
+            images = tf.where(drawn < self.input_dropout, 0.0, images / (1 - self.input_dropout))
+        if self.outliers:
+            order = tf.random.experimental.stateless_shuffle(tf.range(images.shape[1]), self._key(task, step, stream=9))
+            shuffled = tf.gather(images[: self.outliers], order, axis=1)
+            none = tf.fill([self.outliers], self.tasks.n_classes)
+            images, labels = tf.concat([images, shuffled], axis=0), tf.concat([labels, none], axis=0)
+        return images, labels
 
     def _task_gradients(self, images, labels, permutation, variables):
         """The current task's cross-entropy, and its gradient, weight decay included, for each of the variables."""

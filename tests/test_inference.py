@@ -7,14 +7,18 @@ import pandas as pd
 import pytest
 from loop import carried_out
 
+from experiments import execution
 from experiments.build import build
 from experiments.parameters import Experiment, ExperimentError
+from experiments.run import Run
 from experiments.store import read_inferred, read_summary, run_folder
+from hypernet_lib.datasets import load_dataset
 from hypernet_lib.hypernet import Hypernetwork
-from hypernet_lib.inference import INFERRED, SCORES, after_the_last, candidates, infer
+from hypernet_lib.inference import SCORES, candidates, infer
+from hypernet_lib.metrics import INFERRED, after_the_last
 from hypernet_lib.quiet import tf
 from hypernet_lib.targets import MLP
-from hypernet_lib.tasks import PermutedTasks, TaskData, _load_digits
+from hypernet_lib.tasks import PermutedTasks, TaskData
 from hypernet_lib.training import Learner
 
 N_TASKS = 4
@@ -36,7 +40,7 @@ def learner(request):
 
 def plainly(learner, raw):
     """What every candidate says of raw pixels [M, 64] as they are shown, by NumPy alone: scores and classes, [M, T]."""
-    pixels = _load_digits("")[0][0]
+    pixels = load_dataset("digits")[0][0]
     is_centred = len(np.unique(learner.tasks.seen_by(0, np.zeros([1, 64])))) > 1
     mean = pixels.mean(axis=0) if is_centred else np.full(64, pixels.mean())
     weights = learner.hypernet.generate(learner.hypernet.task_embeddings).numpy()
@@ -57,7 +61,7 @@ def plainly(learner, raw):
 
 def raw_images(tasks, task, n, seed=0):
     """The raw pixels of the test images that `infer` draws, as the task shows them, and their labels."""
-    images, labels = _load_digits("")[1]
+    images, labels = load_dataset("digits")[1]
     rows = np.random.default_rng([seed, 8, task, 1]).permutation(len(labels))[:n]
     return images[rows][:, tasks.permutation(task)], labels[rows]
 
@@ -66,7 +70,7 @@ def check_against_plain_numpy(learner, n=12):
     """`infer` finds what NumPy finds from raw pixels, to which their task did nothing but order them."""
     raw, labels = zip(*[raw_images(learner.tasks, task, n) for task in range(N_TASKS)], strict=True)
     scores, classes = plainly(learner, np.concatenate(raw))
-    table = infer(learner, N_TASKS, n).set_index(["score", "images", "task"])
+    table = infer(learner, N_TASKS, n).set_index(["score", "together", "task"])
     assert list(table.columns) == INFERRED[3:] and len(table) == len(SCORES) * 3 * N_TASKS
     for (score, images, task), row in table.iterrows():
         right = []
@@ -80,7 +84,7 @@ def check_against_plain_numpy(learner, n=12):
 
 def test_candidates_say_what_plain_numpy_finds_from_raw_pixels(learner):
     raw = np.concatenate([raw_images(learner.tasks, task, 10)[0] for task in range(N_TASKS)])
-    std = _load_digits("")[0][0].std()
+    std = load_dataset("digits")[0][0].std()
     found, (scores, classes) = candidates(learner, raw / std, N_TASKS), plainly(learner, raw)
     np.testing.assert_array_equal(found.classes, classes)
     for score in SCORES[:3]:
@@ -99,11 +103,11 @@ def test_a_leak_of_the_true_tasks_mean_would_be_found(monkeypatch):
     learner = learner_of(tasks)
     for task in range(N_TASKS):
         learner.learn(task)
-    told = infer(learner, N_TASKS, 100).query("score == 'logsumexp' and images == 1")["task_right"].mean()
+    told = infer(learner, N_TASKS, 100).query("score == 'logsumexp' and together == 1")["task_right"].mean()
     # Every candidate is given the images as the network of their true task would see them.
     monkeypatch.setattr(tasks, "as_they_come", lambda task, images: images[:, tasks.permutation(task)])
     monkeypatch.setattr(tasks, "seen_by", lambda task, images: images)
-    leaked = infer(learner, N_TASKS, 100).query("score == 'logsumexp' and images == 1")["task_right"].mean()
+    leaked = infer(learner, N_TASKS, 100).query("score == 'logsumexp' and together == 1")["task_right"].mean()
     assert leaked != told
     with pytest.raises(AssertionError):
         check_against_plain_numpy(learner)
@@ -153,7 +157,7 @@ def test_scores_of_images_that_come_together_add_up():
     logits[drawn, 0, 0] = [5, -2, -1]
     logits[:3, 1, 1] = 0
     table = infer(ScoresAsGiven(logits), 2, 3, together=(1, 2, 3)).query("score == 'max_logit' and task == 0")
-    right = table.set_index("images")["task_right"]
+    right = table.set_index("together")["task_right"]
     np.testing.assert_allclose(right[[1, 2, 3]], [1 / 3, 2 / 3, 1])  # 5 | -2 | -1;  3 | -3 | 4;  2 | 2 | 2
     np.testing.assert_array_equal(table["class_right"], table["task_right"])
     assert (table["told"] == 1).all() and (table["both_right"] == table["class_right"]).all()
@@ -205,7 +209,7 @@ def test_outliers_are_a_steps_first_images_in_an_order_of_pixels_drawn_anew():
     labels = tf.range(5)
     orders = []
     for task, step in [(0, 0), (0, 1), (1, 0), (0, 0)]:
-        shown, truth = learner._with_outliers(images, labels, tf.constant(task), tf.constant(step))
+        shown, truth = learner._as_shown(images, labels, tf.constant(task), tf.constant(step))
         np.testing.assert_array_equal(shown[:5], images)
         np.testing.assert_array_equal(truth, [0, 1, 2, 3, 4, 10, 10, 10])
         np.testing.assert_array_equal(np.sort(shown[5:], axis=1), np.sort(images[:3], axis=1))
@@ -237,8 +241,9 @@ def test_outliers_teach_a_network_to_know_its_own_images(tmp_path, method):
     assert task_right(taught) > 0.97 > task_right(without)
 
 
-def test_a_run_keeps_what_it_inferred_and_one_that_was_interrupted_the_same(tmp_path):
-    whole = experiment_of("in_a_row", tmp_path / "whole", heads="per_task", infer_task="entropy")
+@pytest.mark.parametrize("method", ["in_a_row", "joint"])
+def test_a_run_keeps_what_it_inferred_and_one_that_was_interrupted_the_same(tmp_path, method):
+    whole = experiment_of(method, tmp_path / "whole", heads="per_task", infer_task="entropy", seed=5)
     resumed = whole.model_copy(update={"logdir": str(tmp_path / "resumed")})
     learner = carried_out(whole)
     carried_out(resumed, end=2)
@@ -246,7 +251,7 @@ def test_a_run_keeps_what_it_inferred_and_one_that_was_interrupted_the_same(tmp_
     carried_out(resumed)
     table = read_inferred(run_folder(whole))
     pd.testing.assert_frame_equal(read_inferred(run_folder(resumed)), table, check_exact=True)
-    now = infer(learner, 3, 60, seed=0)
+    now = infer(learner, 3, 60, seed=5)
     pd.testing.assert_frame_equal(
         table[table["learned"] == 3][INFERRED].reset_index(drop=True), now, atol=1e-6, check_dtype=False
     )
@@ -254,6 +259,33 @@ def test_a_run_keeps_what_it_inferred_and_one_that_was_interrupted_the_same(tmp_
     for images, row in read_summary(run_folder(whole))["inferred"].items():
         assert row == pytest.approx(by_entropy.loc[int(images)].to_dict(), abs=1e-6)
     assert set(table["learned"]) == {2, 3} and set(table["score"]) == set(SCORES)
+
+
+def test_a_run_that_becomes_longer_or_is_overwritten_keeps_nothing_of_its_earlier_end(tmp_path):
+    short = experiment_of("separate", tmp_path)
+    carried_out(short)
+    long = short.model_copy(update={"n_tasks_to_learn": 4})
+    learner, run = build(long).learner, Run(long)
+    assert run.resume(learner) == 3 and not (run_folder(long) / "summary.json").exists()
+    assert set(read_inferred(run_folder(long))["learned"]) == {2}  # 3 was its end, and is an end no more
+    run.release()
+    carried_out(long)
+    assert set(read_inferred(run_folder(long))["learned"]) == {2, 4}
+    run = Run(short)
+    assert run.resume(build(short).learner, overwrite=True) == 0
+    assert not (run_folder(short) / "inference.csv").exists()
+    run.release()
+
+
+def test_the_report_of_a_run_infers_as_the_loop_does(tmp_path):
+    one = experiment_of("separate", tmp_path / "report", infer_task="entropy", seed=5, iters_per_task=20)
+    like = one.model_copy(update={"logdir": str(tmp_path / "loop")})
+    assert execution.execute(execution.NOTEBOOK, one) is None
+    carried_out(like)
+    pd.testing.assert_frame_equal(read_inferred(run_folder(one)), read_inferred(run_folder(like)), check_exact=True)
+    report = (run_folder(one) / "run.ipynb").read_text(encoding="utf-8")
+    right = read_summary(run_folder(one))["inferred"]["10"]["task_right"]
+    assert f"{right:.4f}" in report
 
 
 def test_a_run_told_every_task_has_inferred_none(tmp_path):
@@ -269,7 +301,7 @@ def test_tensorboard_shows_what_was_inferred(tmp_path):
 
     one = experiment_of("separate", tmp_path)
     carried_out(one)
-    three = read_inferred(run_folder(one)).query("score == 'logsumexp' and images == 3")
+    three = read_inferred(run_folder(one)).query("score == 'logsumexp' and together == 3")
     events = EventAccumulator(str(run_folder(one))).Reload()
     for name in ("task_right", "class_right"):
         expected = three.groupby("learned")[name].mean()

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hypernet_lib.metrics import AccuracyMatrix
+from hypernet_lib.metrics import AccuracyMatrix, after_the_last
 
 
 def matrix(*records):
@@ -30,3 +30,16 @@ def test_one_task_has_nothing_to_forget():
 
 def test_a_task_that_got_better_has_negative_forgetting():
     assert matrix((1, 0, 0.5), (2, 0, 0.7), (2, 1, 0.6)).forgetting == pytest.approx(-0.2)
+
+
+def test_after_the_last_task_what_was_inferred_is_the_mean_over_tasks():
+    rows = [
+        (1, "entropy", 1, 0, 0.9, 0.9, 0.9, 0.9),
+        (2, "entropy", 1, 0, 0.2, 0.4, 0.1, 0.8),
+        (2, "entropy", 1, 1, 0.4, 0.5, 0.3, 0.6),
+        (2, "entropy", 3, 0, 0.5, 0.6, 0.5, 0.8),
+    ]
+    columns = ["learned", "score", "together", "task", "task_right", "class_right", "both_right", "told"]
+    found = after_the_last(pd.DataFrame(rows, columns=columns))
+    assert found.loc[("entropy", 1)].tolist() == pytest.approx([0.3, 0.45, 0.2, 0.7])
+    assert found.loc[("entropy", 3)].tolist() == [0.5, 0.6, 0.5, 0.8] and len(found) == 2

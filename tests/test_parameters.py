@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import run_experiments
 from experiments.build import arguments, build
 from experiments.files import load_experiments
-from experiments.parameters import Experiment, ExperimentError, fields, users
+from experiments.parameters import Experiment, ExperimentError, fields, is_used
 from experiments.resources import ram_needed
 from experiments.store import PROJECT, run_folder
 from hypernet_lib.hypernet import Hypernetwork
@@ -277,7 +277,8 @@ def test_testing_beyond_the_last_task_is_dropped_with_a_note_and_the_last_is_alw
 
 
 TAKEN = [(f, name) for f in (PermutedTasks, Hypernetwork, Learner) for name in inspect.signature(f).parameters]
-TAKEN = [(f, name) for f, name in TAKEN if name in Experiment.model_fields]
+OF_A_KIND = {"tasks", "target"}  # which a parameter names, and `build` makes
+TAKEN = [(f, name) for f, name in TAKEN if name in Experiment.model_fields and name not in OF_A_KIND]
 
 
 @pytest.mark.parametrize("function, name", TAKEN, ids=lambda value: getattr(value, "__name__", value))
@@ -288,8 +289,8 @@ def test_a_default_of_the_library_is_that_of_an_experiment(function, name):
 
 def test_the_library_takes_every_parameter_that_is_not_about_the_run_itself():
     about_the_run = {"run_name", "logdir", "n_tasks_to_learn", "full_testing_tasks", "innernet_all_dims", "method"}
-    about_the_run |= {"infer_task", "infer_images"}
-    of_others = {"heads", "l2", "ewc", "si", "rehearsal"}
+    about_the_run |= {"infer_task", "infer_images"} | OF_A_KIND
+    of_others = {"heads", "l2", "ewc", "si", "rehearsal", "rotated", "split"}
     assert {name for _, name in TAKEN} == set(Experiment.model_fields) - about_the_run - of_others
 
 
@@ -301,12 +302,12 @@ def test_what_is_built_has_the_experiments_values():
         "head_init_scale": 0.0, "iters_per_task": 11, "learning_rate": 0.2, "final_learning_rate_fraction": 0.3,
         "embedding_rate_factor": 4.0, "l2_regularization": 0.5, "l2_memory_regularization": 0.6,
         "regularized_tasks": 30, "updates": "combined", "precision": "bfloat16", "freeze_shared_after": 3,
-        "evaluate_on": "validation", "narrow_tasks": 2, "outliers": 5,
+        "evaluate_on": "validation", "narrow_tasks": 2, "outliers": 5, "input_dropout": 0.1,
     }  # fmt: skip
-    about_the_run = ("run_name", "logdir", "full_testing_tasks", "infer_task", "infer_images")
+    about_the_run = ("run_name", "logdir", "full_testing_tasks", "infer_task", "infer_images", *OF_A_KIND)
     experiment = Experiment(run_name="x", **changed)
     for name, field in Experiment.model_fields.items():
-        if "hypernetwork" not in users(name) or name == "method":
+        if not is_used(name, "hypernetwork", "permuted") or name == "method":
             continue
         assert name in about_the_run or changed[name] != field.default
     tasks, target, learner = build(experiment)
@@ -333,13 +334,23 @@ def test_the_estimate_of_ram_is_above_what_a_run_takes_and_not_far_above(tmp_pat
 
 
 @pytest.mark.parametrize(
-    "more", [{"n_tasks_to_learn": 200}, {"embedding_per_chunk": True}, {"batch_size": 10_000}], ids=str
+    "more",
+    [
+        {"n_tasks_to_learn": 200},
+        {"embedding_per_chunk": True},
+        {"batch_size": 10_000},
+        {"batch_size": 10_000, "outliers": 10_000, "center_pixels": False},
+        {"infer_task": "entropy"},
+    ],
+    ids=str,
 )
 def test_the_estimate_of_ram_grows_by_at_least_the_numbers_that_are_there_more(more):
     sizes = {"dataset": "digits", "innernet_all_dims": [64, 40, 10], "num_chunks": 40, "n_tasks_to_learn": 100}
     few, many = [Experiment(run_name="x", **sizes | changed) for changed in ({}, more)]
     rows = [e.n_tasks_to_learn * 40 * 350 for e in (few, many)]  # h* of every task and chunk
-    units = [e.batch_size * (64 + 40 + 10) for e in (few, many)]
+    units = [(e.batch_size + e.outliers) * (64 + 40 + 10) for e in (few, many)]
+    if many.infer_task != "oracle":
+        units[1] += 5_000 * 4 * many.n_tasks_to_learn  # scores
     parameters = [e.sizes.n_parameters(e.n_tasks_to_learn) for e in (few, many)]
     there = sum(many - few for few, many in (rows, units, parameters))
     assert ram_needed(many) - ram_needed(few) >= 4 * there > 0

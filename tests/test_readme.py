@@ -25,17 +25,32 @@ LINKS = [
 
 
 def test_the_ten_lines_of_python_learn_three_tasks_and_keep_them(capsys):
-    (block,) = re.findall(r"```python\n(.*?)```", LIBRARY, flags=re.S)
+    block, _ = re.findall(r"```python\n(.*?)```", LIBRARY, flags=re.S)
     exec(compile(block, "docs/library.md", "exec"), {})
     accuracies = [float(number) for number in re.findall(r"\d\.\d+", capsys.readouterr().out)]
     assert len(accuracies) == 3
     assert min(accuracies) > 0.9
 
 
+def test_a_family_and_a_target_of_ones_own_are_learned_and_inferred_in_thirty_lines(capsys):
+    _, block = re.findall(r"```python\n(.*?)```", LIBRARY, flags=re.S)
+    assert len([line for line in block.splitlines() if line]) <= 30
+    names = {}
+    exec(compile(block, "docs/library.md", "exec"), names)
+    accuracies = [names["learner"].evaluate(task) for task in range(3)]
+    assert min(accuracies) > 0.75  # a single kernel reaches a little more
+    found = names["table"].set_index(["score", "task"])
+    assert found.loc["mean_image", "task_right"].mean() > 0.8 > 0.5 > found.loc["logsumexp", "task_right"].mean()
+    capsys.readouterr()
+
+
 def test_the_yaml_examples_are_valid_experiment_files(tmp_path):
-    example, methods, sweep = re.findall(r"```yaml\n(.*?)```", EXPERIMENTS, flags=re.S)
+    example, split, methods, sweep = re.findall(r"```yaml\n(.*?)```", EXPERIMENTS, flags=re.S)
     (tmp_path / "example.yaml").write_text(example)
     assert [e.run_name for e in load_experiments(tmp_path / "example.yaml")] == ["my_first_run", "my_second_run"]
+    (tmp_path / "split.yaml").write_text(split)
+    (one,) = load_experiments(tmp_path / "split.yaml")
+    assert (one.tasks, one.target, one.sizes.shapes[-1]) == ("split", "lenet", [2])
     (tmp_path / "methods.yaml").write_text(methods)
     names = [(e.run_name, e.ewc.strength, e.heads) for e in load_experiments(tmp_path / "methods.yaml")]
     assert (names[0], names[-1], len(names)) == (("held", 30, "per_task"), ("held-strength30-s2", 30, "shared"), 10)

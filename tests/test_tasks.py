@@ -10,10 +10,11 @@ import pytest
 import tensorflow_datasets as tfds
 
 from conftest import needs_mnist
+from hypernet_lib.datasets import KNOWN_DATASETS, DataError, describe_dataset
 from hypernet_lib.hypernet import Hypernetwork
 from hypernet_lib.quiet import tf
 from hypernet_lib.targets import MLP
-from hypernet_lib.tasks import KNOWN_DATASETS, DataError, PermutedTasks, TaskData, check, describe_dataset
+from hypernet_lib.tasks import PermutedTasks, TaskData, check
 from hypernet_lib.training import Learner
 
 

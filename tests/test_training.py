@@ -32,6 +32,32 @@ def order_of(learner, task, iterations):
     return learner.batch_order(*[tf.constant(number) for number in (task, iterations, n_images)]).numpy()
 
 
+def test_dropped_pixels_are_zero_others_grow_and_each_step_drops_others(digits):
+    learner = make(digits, input_dropout=0.25)
+    images, labels = np.random.default_rng(0).normal(size=[400, 64]).astype("f"), np.zeros(400, np.int32)
+    seen = []
+    for task, step in [(0, 0), (0, 1), (1, 0), (0, 0)]:
+        shown, same = learner._as_shown(tf.constant(images), tf.constant(labels), tf.constant(task), tf.constant(step))
+        dropped = shown.numpy() == 0
+        np.testing.assert_allclose(shown.numpy()[~dropped], images[~dropped] / 0.75, rtol=1e-6)
+        np.testing.assert_array_equal(same, labels)
+        assert abs(dropped.mean() - 0.25) < 4 * np.sqrt(0.25 * 0.75 / dropped.size)
+        assert abs(dropped.mean(axis=0) - 0.25).max() < 0.15 and abs(dropped.mean(axis=1) - 0.25).max() < 0.3
+        seen.append(dropped)
+    assert (seen[0] == seen[3]).all()
+    for other in seen[1:3]:
+        assert abs((seen[0] == other).mean() - (0.25**2 + 0.75**2)) < 0.02  # as two that know nothing of each other
+
+
+def test_pixels_are_dropped_in_training_and_not_in_evaluation(digits):
+    learner, like = make(digits, input_dropout=0.5), make(digits)
+    assert (learner.learn(0) != like.learn(0)).any()
+    weights = learner.hypernet.generate(learner.hypernet.task_embeddings[0])
+    images, labels, permutation = digits.test(0)
+    logits = learner.target(weights, images, permutation)
+    assert learner.evaluate(0) == pytest.approx(np.mean(np.argmax(logits, axis=1) == labels))
+
+
 def test_adam_is_adam():
     gradients = np.random.default_rng(0).standard_normal([5, 3]).astype("f")
     variable, x, m, v = tf.Variable([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 3.0]), np.zeros(3), np.zeros(3)

@@ -9,7 +9,7 @@ import numpy as np
 from experiments.baselines.networks import InARow, OneNetwork
 from hypernet_lib.adam import Adam
 from hypernet_lib.quiet import tf
-from hypernet_lib.targets import MLP
+from hypernet_lib.targets import Target
 from hypernet_lib.training import SCALAR, cross_entropy
 
 
@@ -30,7 +30,7 @@ class Rehearsal(InARow):
     stay as they are.
     """
 
-    def __init__(self, network: OneNetwork, target: MLP, tasks, *, images_per_task: int, **settings):
+    def __init__(self, network: OneNetwork, target: Target, tasks, *, images_per_task: int, **settings):
         super().__init__(network, target, tasks, **settings)
         self.images_per_task = images_per_task
         self._stored = {}
@@ -92,7 +92,7 @@ class Joint(InARow):
     methods make in all; with the later tasks nothing is left to learn.
     """
 
-    def __init__(self, network: OneNetwork, target: MLP, tasks, **settings):
+    def __init__(self, network: OneNetwork, target: Target, tasks, **settings):
         super().__init__(network, target, tasks, **settings)
         self.adam = self.memory_adam = Adam([network.task_embeddings, network.shared])
         self.loss = tf.Variable(0.0)  # what it came to
@@ -120,6 +120,7 @@ class Joint(InARow):
 
         def learn(step, rate):
             images, labels, tasks = self._draw(union, step)
+            images, labels = self._as_shown(images, labels, 0, step)
             with tf.GradientTape() as tape:
                 loss = cross_entropy(labels, self.hypernet.logits(images, tasks))
             gradients = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)

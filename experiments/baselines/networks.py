@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from hypernet_lib.hypernet import glorot
 from hypernet_lib.quiet import tf
 from hypernet_lib.sizes import count_weights
-from hypernet_lib.targets import MLP, Target
+from hypernet_lib.targets import Target
 from hypernet_lib.training import Learner
 
 
 def initial_weights(target: Target, seed: int, task: int) -> np.ndarray:
     """A target network's flat weights [P]: kernels as Glorot and Bengio draw them, everything else zero."""
     random = np.random.default_rng([seed, 5, task])
-    parts = [glorot(random, *shape) if len(shape) == 2 else np.zeros(shape, np.float32) for shape in target.shapes]
-    return np.concatenate([part.reshape(-1) for part in parts])
+    return np.concatenate([_initial(random, shape) for shape in target.shapes])
+
+
+def _initial(random: np.random.Generator, shape: list[int]) -> np.ndarray:
+    """Flat initial values: of a kernel, dense or of a convolution [height, width, inputs, outputs], or of a bias."""
+    if len(shape) == 1:
+        return np.zeros(shape, np.float32)
+    *window, n_in, n_out = shape
+    values = glorot(random, n_in, n_out, math.prod(window))
+    return values.reshape(-1)
 
 
 class SeparateNetworks(tf.Module):
@@ -47,7 +57,7 @@ class OneNetwork(tf.Module):
 
     head = None
 
-    def __init__(self, target: MLP, n_tasks: int, heads: str = "shared", seed: int = 0):
+    def __init__(self, target: Target, n_tasks: int, heads: str = "shared", seed: int = 0):
         super().__init__()
         self.target, self.head_per_task = target, heads == "per_task"
         self.n_of_head = count_weights(target.shapes[-2:]) if self.head_per_task else 0  # h, or none
@@ -68,8 +78,8 @@ class OneNetwork(tf.Module):
         """Logits [B, classes] of images [B, pixels] in the order of their tasks [B], each through its task's head."""
         if not self.head_per_task:
             return self.target(self.shared, images)
-        *dims, units, classes = self.target.dims
-        x = tf.nn.relu(MLP([*dims, units])(self.shared, images)) if dims else images  # [B, units]
+        x = self.target.features(self.shared, images)  # [B, units]
+        units, classes = self.target.shapes[-2]
         heads = tf.gather(self.task_embeddings, tasks)  # [B, h]
         kernels = tf.reshape(heads[:, : units * classes], [-1, units, classes])
         return tf.einsum("bu,buc->bc", x, kernels) + heads[:, units * classes :]
@@ -94,18 +104,25 @@ class InARow(Learner):
         iters_per_task: int = 500,
         learning_rate: float = 1e-3,
         final_learning_rate_fraction: float = 0.02,
-        outliers: int = 0,
+        input_dropout: float = 0.0,
         seed: int = 0,
     ):
         super().__init__(
             network, target, tasks, batch_size=batch_size, iters_per_task=iters_per_task, learning_rate=learning_rate,
             final_learning_rate_fraction=final_learning_rate_fraction, seed=seed, l2_regularization=0,
-            l2_memory_regularization=0, updates="combined", outliers=outliers,
+            l2_memory_regularization=0, updates="combined", input_dropout=input_dropout,
         )  # fmt: skip
 
 
 class Separate(InARow):
-    """Teaches each task to a network of its own; all start from scratch, and have as many steps."""
+    """Teaches each task to a network of its own; all start from scratch, and have as many steps.
+
+    outliers: as of `Learner`.
+    """
+
+    def __init__(self, network: SeparateNetworks, target: Target, tasks, *, outliers: int = 0, **settings):
+        super().__init__(network, target, tasks, **settings)
+        self.outliers = outliers
 
     def n_steps(self, task: int) -> int:
         return self.iters_per_task

@@ -16,7 +16,7 @@ import numpy as np
 
 from experiments.baselines.networks import InARow, OneNetwork
 from hypernet_lib.quiet import tf
-from hypernet_lib.targets import MLP
+from hypernet_lib.targets import MLP, Target
 
 
 class Anchor(NamedTuple):
@@ -32,7 +32,7 @@ class L2(InARow):
 
     too_high = "learning_rate or l2.strength"
 
-    def __init__(self, network: OneNetwork, target: MLP, tasks, *, strength: float, **settings):
+    def __init__(self, network: OneNetwork, target: Target, tasks, *, strength: float, **settings):
         super().__init__(network, target, tasks, **settings)
         self.strength = strength
         self.importance = tf.Variable(tf.ones_like(network.shared))  # [P]
@@ -64,7 +64,7 @@ class EWC(L2):
 
     too_high = "learning_rate or ewc.strength"
 
-    def __init__(self, network: OneNetwork, target: MLP, tasks, *, strength: float, images: int, **settings):
+    def __init__(self, network: OneNetwork, target: Target, tasks, *, strength: float, images: int, **settings):
         super().__init__(network, target, tasks, strength=strength, **settings)
         self.images = images
         self.importance.assign(tf.zeros_like(self.importance))
@@ -86,12 +86,31 @@ class EWC(L2):
         return fisher_information(self.target, self.hypernet.weights(embedding), images)[: self.importance.shape[0]]
 
 
-def fisher_information(target: MLP, weights: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+def fisher_information(target: Target, weights: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
     """The diagonal of the Fisher information [P] of flat weights [P], the mean over images [M, pixels].
 
     That is the squared gradient of log p(label | image), expected over labels as the network itself predicts them: all
-    classes, each by its probability. A layer's squared gradients, summed over images, are one product, since an image's
-    gradient of a kernel is the outer product of the layer's input and of the gradient of its output.
+    classes, each by its probability.
+    """
+    return (_by_layer if isinstance(target, MLP) else _by_image)(target, weights, images)
+
+
+def _by_image(target, weights, images):
+    """Of any target network: an image's gradients are written out, one image after the other."""
+    n = tf.shape(images)[0]
+    i, total = tf.constant(0), tf.zeros_like(weights)
+    while i < n:
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            log_p = tf.nn.log_softmax(target(weights, images[i : i + 1]))[0]  # [classes]
+        total += tf.tensordot(tf.exp(log_p), tape.jacobian(log_p, weights) ** 2, 1)  # [P]
+        i += 1
+    return total / tf.cast(n, tf.float32)
+
+
+def _by_layer(target, weights, images):
+    """Of an MLP: an image's gradient of a kernel is the outer product of the layer's input and of the gradient of its
+    output, so that a layer's squared gradients, summed over images, are one product.
     """
     x, inputs, outputs = images, [], []
     with tf.GradientTape(persistent=True) as tape:
@@ -123,7 +142,7 @@ class SI(L2):
 
     too_high = "learning_rate or si.strength"
 
-    def __init__(self, network: OneNetwork, target: MLP, tasks, *, strength: float, damping: float, **settings):
+    def __init__(self, network: OneNetwork, target: Target, tasks, *, strength: float, damping: float, **settings):
         super().__init__(network, target, tasks, strength=2 * strength, **settings)
         self.damping = damping
         self.importance.assign(tf.zeros_like(self.importance))
