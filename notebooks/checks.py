@@ -7,12 +7,13 @@ answer with the right one, then with what typical mistakes would give, so that i
 import copy
 import functools
 import itertools
+import math
 import traceback
 
 import numpy as np
 
 RIGHT = {}  # exercise number: whether its last check was passed
-N_EXERCISES = 12
+N_EXERCISES = 14
 
 
 class NotYet(Exception):
@@ -399,6 +400,82 @@ def check_importance(solve):
             "sum over the steps, do not take their mean": fall / steps / (squared + damping),
         }
         _expect(_call(solve, path, gradients, damping), fall / (squared + damping), mistakes, "the importance")
+
+
+@exercise(13)
+def check_choose(solve):
+    # Five images, so that each mistake in the choice says another task: all together say 0, the first says 1, most say
+    # 2, the lowest sum is that of 7, and the highest row that of image 3. Shifted logits shift the score.
+    shifts = np.zeros([5, 8])
+    shifts[:, 0], shifts[range(5), [1, 2, 2, 0, 3]], shifts[:, 7] = 5, 6, -4
+    shifts[3, :7] += [14, 2, 2, 2, 2, 2, 2]
+    for M, T, n_classes, level in [(5, 8, 3, 0), (1, 3, 4, 0), (3, 2, 5, 1000), (4, 3, 2, -1000)]:
+        (z,) = _random(M, (M, T, n_classes))
+        z = z / 2 + shifts[:M, :T, None]
+        right = np.array([[level + math.log(sum(math.exp(x) for x in row)) for row in image] for image in z])
+        of_tasks = [sum(right[i][t] for i in range(M)) for t in range(T)]
+        chosen = of_tasks.index(max(of_tasks))
+        with np.errstate(all="ignore"):  # a mistake must not leave warnings beside its name
+            answer = _call(solve, z + level)
+        scores, task = _pair(answer, "the scores [M, T] and the chosen task")
+        largest = z.max(axis=2) + level
+        shift = "subtract the largest logit before it, and add it again after the logarithm"
+        mistakes = {
+            "this is the largest logit; the others belong to the sum, too": largest,
+            "the classes are summed; this is the logarithm of their mean": right - math.log(n_classes),
+            "the largest logit was subtracted before the sum; add it again after the logarithm": right - largest,
+            "sum over the classes, which are the last axis, and keep an axis for the tasks": np.array(of_tasks),
+        }
+        if level == 0:
+            mistakes["the logarithm is missing"] = np.exp(right)
+        else:
+            mistakes[f"exp of a logit of 1000 is infinite: {shift}"] = np.full([M, T], np.inf)
+            mistakes[f"exp of a logit of -1000 is zero, and has no logarithm: {shift}"] = np.full([M, T], -np.inf)
+        _expect(scores, right, mistakes, "the log-sum-exp")
+        mistakes = {
+            "this is a task for each image; add up the scores of all images first": right.argmax(axis=1),
+            "these are the sums themselves; return the number of the task with the highest": of_tasks,
+            "this is the highest sum itself; return the number of its task": max(of_tasks),
+            "the task with the lowest sum is chosen; the highest wins": of_tasks.index(min(of_tasks)),
+            "this sums over the tasks; add up the images, which are the first axis": right.sum(axis=1).argmax(),
+            "each image has one vote here; add up the scores": np.bincount(right.argmax(axis=1)).argmax(),
+            "this is the choice of the first image alone": right[0].argmax(),
+            "this is the single highest score, or its place among all; add up first": right.argmax(),
+        }
+        _expect(task, chosen, mistakes, "the chosen task")
+
+
+@exercise(14)
+def check_loss_with_none(solve):
+    for B, O, n_classes in [(5, 3, 4), (2, 6, 3), (4, 1, 2)]:  # noqa: E741
+        logits, outlier_logits = (2 * z for z in _random(B, (B, n_classes), (O, n_classes)))
+        labels = np.random.default_rng(B).integers(n_classes, size=B)
+
+        def images(none=1.0, logits=logits, labels=labels):  # their summed cross-entropy
+            rows = zip(logits.tolist(), labels, strict=True)
+            return sum(math.log(none + sum(map(math.exp, z))) - z[y] for z, y in rows)
+
+        def others(none=1.0, outlier_logits=outlier_logits):  # that of the outliers
+            return sum(math.log(none + sum(map(math.exp, z))) for z in outlier_logits.tolist())
+
+        n, right = B + O, (images() + others()) / (B + O)
+        first, last = outlier_logits[:, 0].sum(), outlier_logits[:, -1].sum()
+        mistakes = {
+            "the outliers are missing": images() / B,
+            "the outliers are missing in the sum, and counted in the mean": images() / n,
+            "the images are missing": others() / O,
+            "this has the wrong sign: a loss is minus the logarithm of a probability": -right,
+            "this is the sum over all images and outliers; take the mean": right * n,
+            "there are as many terms as images and outliers together; divide by B + O": right * n / B,
+            "this adds the two means; take one mean over images and outliers together": images() / B + others() / O,
+            "this is the mean of two means; every image and outlier counts alike": (images() / B + others() / O) / 2,
+            "the images do not know of none of them; its logit 0 is in their softmax, too": (images(0) + others()) / n,
+            "a logit of 0 still counts in the sum, with exp(0) = 1": (images(0) + others(0)) / n,
+            "a logit of 0 counts in the sum of the outliers, too, with exp(0) = 1": (images() + others(0)) / n,
+            "the label of an outlier is none of them; this takes its first class": (images() + others() - first) / n,
+            "the label of an outlier is none of them; this takes its last class": (images() + others() - last) / n,
+        }
+        _expect(_call(solve, logits, labels, outlier_logits), right, mistakes, "the loss")
 
 
 def _random(seed, *shapes):

@@ -143,6 +143,27 @@ MISTAKES = {
         (".sum(axis=0)", ".mean(axis=0)", "not take their mean"),
         (".sum(axis=0)", ".sum(axis=1)", "not yet"),
     ],
+    13: [
+        ("largest + np.log(np.exp(logits - largest[..., None]).sum(axis=2))", "largest", "others belong to the sum"),
+        ("largest + np.log(", "np.log(", "add it again"),
+        ("largest + np.log(np.exp(logits - largest[..., None])", "np.log(np.exp(logits)", "1000 is infinite"),
+        (".sum(axis=2)", ".mean(axis=2)", "logarithm of their mean"),
+        ("scores.sum(axis=0).argmax()", "scores.argmax(axis=1)", "a task for each image"),
+        ("scores.sum(axis=0).argmax()", "scores.sum(axis=0).max()", "the highest sum itself"),
+        (".argmax()", ".argmin()", "the highest wins"),
+        ("scores.sum(axis=0)", "scores.sum(axis=1)", "sums over the tasks"),
+        ("scores.sum(axis=0)", "scores[0]", "first image alone"),
+        ("return scores, ", "return ", "return two things"),
+    ],
+    14: [
+        (", labels].mean()", ", labels].sum()", "take the mean"),
+        (", labels].mean()", ", labels].sum() / len(logits)", "divide by B + O"),
+        ("return -", "return ", "wrong sign"),
+        ("np.full(len(outlier_logits), logits.shape[1])", "np.full(len(outlier_logits), 0)", "its first class"),
+        ("np.exp(z).sum(", "np.exp(z[:, :-1]).sum(", "exp(0) = 1"),
+        (", labels].mean()", ", labels][: len(logits)].mean()", "outliers are missing"),
+        (", labels].mean()", ", labels][len(logits) :].mean()", "images are missing"),
+    ],
 }
 
 
@@ -206,7 +227,7 @@ def test_as_handed_out_every_exercise_is_open_and_only_the_last_cell_fails(monke
         exec(cell.source, names)
     said = capsys.readouterr().out.splitlines()
     assert [line.split(": your")[0] for line in said] == [f"Exercise {n}: not yet" for n in MISTAKES]
-    with pytest.raises(checks.NotAllRight, match="still open: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"):
+    with pytest.raises(checks.NotAllRight, match="still open: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14"):
         exec(last.source, names)
 
 
