@@ -127,7 +127,7 @@ class Experiment(BaseModel):
     )
     infer_images: int = Field(100, ge=10, le=1_000_000, description="test images of each task whose task is inferred")
     input_dropout: float = Field(
-        0.0, ge=0, lt=1, description="share of an image's pixels that are dropped in each training step"
+        0.0, ge=0, le=0.9, description="share of an image's pixels that are dropped in each training step"
     )
     outliers: int = Field(
         0, ge=0, le=1_000_000, description="images of a step shown once more as of no class, pixels in random order"
@@ -313,9 +313,8 @@ class Experiment(BaseModel):
         Every parameter that its method uses must be there, so that a misspelled one is an error and never a silent
         default.
         """
-        method = variables.get("method")
-        known = method in METHODS if isinstance(method, str) else False
-        known, family = known and variables.get("tasks") in FAMILIES, variables.get("tasks")
+        method, family = variables.get("method"), variables.get("tasks")
+        known = method in METHODS and family in FAMILIES
         every = list(cls.model_fields)
         used = [name for name in every if is_used(name, method, family)] if known else ["method", "tasks", "run_name"]
         missing = [name for name in used if name not in variables]

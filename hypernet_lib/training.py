@@ -52,6 +52,7 @@ class Learner:
         precision: of the memory loss's wide products, "float32" or "bfloat16"; everything else is float32.
         input_dropout: the share of an image's pixels that are set to 0, their mean where pixels are centred, anew in
             each step; the others grow by as much (dropout, Srivastava et al., 2014, of a target network's inputs).
+            Rounded to a 256th.
         outliers: how many images of a step are shown once more, their pixels in a random order, as of none of the
             classes (outlier exposure, Hendrycks et al., arXiv 1812.04606). "None of them" is a logit that is always 0:
             log-sum-exp of the others is then the log-odds of an image of this task against such an outlier. On permuted
@@ -290,8 +291,12 @@ class Learner:
     def _as_shown(self, images, labels, task, step):
         """A batch as it is learned from: some of its pixels dropped, and below it the outliers, labelled as of none."""
         if self.input_dropout:
-            drawn = tf.random.stateless_uniform(tf.shape(images), self._key(task, step, stream=10))
-            images = tf.where(drawn < self.input_dropout, 0.0, images / (1 - self.input_dropout))
+            n_pixels, share = tf.size(images), round(256 * self.input_dropout)
+            # A random byte for each pixel costs less than a random number.
+            key = self._key(task, step, stream=10)
+            words = tf.random.stateless_uniform([(n_pixels + 3) // 4], key, minval=None, maxval=None, dtype=tf.int32)
+            drawn = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:n_pixels], tf.shape(images))
+            images = tf.where(drawn < tf.constant(share, tf.uint8), 0.0, images / (1 - share / 256))
         if self.outliers:
             order = tf.random.experimental.stateless_shuffle(tf.range(images.shape[1]), self._key(task, step, stream=9))
             shuffled = tf.gather(images[: self.outliers], order, axis=1)
