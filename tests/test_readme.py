@@ -11,7 +11,7 @@ from experiments.files import load_experiments
 from experiments.parameters import Experiment
 from experiments.report import PAGES, filled
 from experiments.store import PROJECT, kept_experiment, read_metrics, read_summary
-from experiments.tables import TABLES, by_age, by_size, compared, over_seeds, rounded
+from experiments.tables import TABLES, by_age, by_size, compared, over_seeds, rounded, without_oracle
 from hypernet_lib.metrics import AccuracyMatrix
 
 TEXTS = {path.relative_to(PROJECT): path.read_text(encoding="utf-8") for path in PAGES}
@@ -150,6 +150,28 @@ def test_what_would_make_the_best_run_better():
     first, *_, last = load_experiments(PROJECT / "params" / "search_best.yaml")
     more = last.sizes.n_parameters(100) / first.sizes.n_parameters(100) - 1
     assert f"at {more:.0%} more numbers ({acc['units_4000']:.4f})" in TOLD
+    many, few = over_seeds("best_units").loc["units_4000", "ACC"], over_seeds("best").loc["best", "ACC"]
+    assert f"they reach {many:.4f}, from two seeds, and `best` {few:.4f}" in TOLD
+
+
+def test_what_is_right_when_nobody_names_the_task():
+    table, searched = without_oracle("without_oracle"), without_oracle("search_inference")
+    one, three = (table.loc[("hundred", "logsumexp", together)] for together in (1, 3))
+    assert (
+        f"for {one['task_right']:.4f} of single test images, and the digit is right in {one['class_right']:.4f}" in TOLD
+    )
+    assert f"{one['told'] - one['class_right']:.4f} less than when they are told" in TOLD
+    assert f"task right {one['task_right']:.4f}, digit right {one['class_right']:.4f}" in TOLD
+    assert f"with three images together {abs(three['told'] - three['class_right']):.4f} below" in TOLD
+    plain = [table.loc[("hundred_not_taught", score, 1), "task_right"] for score in ("logsumexp", "entropy")]
+    assert f"{plain[0]:.3f} by log-sum-exp and in {plain[1]:.3f} by entropy" in TOLD and max(plain) < 0.95
+    assert table.loc[("hundred", "mean_image", 1), "task_right"] == 1  # every single image
+    learned = AccuracyMatrix(read_metrics("outputs/without_oracle/hundred_not_taught")).just_learned
+    assert f"are learned worse, {learned[20:].mean():.3f} in place of {learned[:20].mean():.3f}" in TOLD
+    right = searched["task_right"].xs("logsumexp", level="score").xs(1, level="together")
+    assert f"know them in {right['plain']:.3f}, see below" in TOLD
+    assert f"image in {right['plain']:.3f}, with centred pixels in {right['centred']:.3f}" in TOLD
+    assert f"with 16 outliers in {right['taught']:.4f}" in TOLD
 
 
 def test_what_freezing_does_on_permutations_and_where_the_first_tasks_are_narrow():

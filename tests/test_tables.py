@@ -10,7 +10,7 @@ import pytest
 from experiments import tables
 from experiments.baselines.settings import ONE_NETWORK
 from experiments.files import load_experiments
-from experiments.parameters import Experiment, ExperimentError, users
+from experiments.parameters import Experiment, ExperimentError, is_used
 from experiments.report import CELLS, TEMPLATE, parameters_cell, with_parameters
 from experiments.store import PROJECT
 from experiments.tables import (
@@ -26,6 +26,7 @@ from experiments.tables import (
     runs_in,
     runs_table,
     search,
+    without_oracle,
 )
 
 
@@ -45,12 +46,13 @@ def summary_of(run):
 def test_a_row_for_each_run_has_what_was_asked_and_what_came_of_it():
     table = runs_table(runs_in("outputs/sweep"))
     assert len(table) == 9
-    assert {key for key in Experiment.model_fields if "hypernetwork" in users(key)} <= set(table)
+    assert {key for key in Experiment.model_fields if is_used(key, "hypernetwork", "permuted")} <= set(table)
     row = table.loc["digits-beta0.1-s2"]
     assert (row["l2_memory_regularization"], row["seed"], row["learned"]) == (0.1, 2, 10)
     assert row["innernet_all_dims"] == "[64, 64, 10]"
     for result, value in summary_of("sweep/digits-beta0.1-s2").items():
-        assert result not in table or row[result] == value
+        if result != "tasks":  # a parameter has that name, too: the family of tasks
+            assert result not in table or row[result] == value
 
 
 def test_runs_of_the_same_name_and_runs_that_never_began_have_rows_too():
@@ -206,6 +208,54 @@ def test_rounded_embeddings_are_listed_with_the_bytes_of_a_task():
     assert len(four_bits) == 100
     assert table.loc[4, "worst"] == min(four_bits)
     assert table.loc[4, "ACC"] == pytest.approx(statistics.mean(four_bits), abs=1e-9)
+
+
+def test_what_was_right_without_the_oracle_is_the_mean_over_tasks_and_then_over_runs():
+    table, runs = without_oracle("without_oracle"), []
+    for seed in range(3):
+        with open(PROJECT / "outputs" / "without_oracle" / f"hundred-s{seed}" / "inference.csv") as file:
+            rows = [
+                r for r in csv.DictReader(file) if (r["learned"], r["score"], r["together"]) == ("100", "entropy", "3")
+            ]
+        assert len(rows) == 100
+        runs.append(
+            {key: statistics.mean(float(r[key]) for r in rows) for key in ("task_right", "class_right", "told")}
+        )
+    row = table.loc[("hundred", "entropy", 3)]
+    for key in runs[0]:
+        assert row[key] == pytest.approx(statistics.mean(run[key] for run in runs), abs=1e-9)
+    assert row["sd"] == pytest.approx(statistics.stdev(run["class_right"] for run in runs), abs=1e-9)
+    assert (row["runs"], row["tasks"]) == (3, 100)
+    one, ten = (table.loc[("hundred", "entropy", together)] for together in (1, 10))
+    shown = [line.strip("| ").split(" | ") for line in TABLES["nobody names the task"]().splitlines()]
+    (cells,) = [cells for cells in shown if cells[0] == "`hundred`" and cells[2] == "`entropy`"]
+    header = [
+        "run",
+        "tasks",
+        "score",
+        "digit right, one image",
+        "task right, one image",
+        "digit right, three",
+        "ten",
+        "told",
+    ]
+    assert shown[0] == header
+    assert cells[3:] == [
+        f"{one['class_right']:.4f} ± {one['sd']:.4f}",
+        *(f"{x:.4f}" for x in (one["task_right"], row["class_right"], ten["class_right"], one["told"])),
+    ]
+
+
+def test_what_decides_without_the_oracle_was_chosen_on_validation_images():
+    searched, chosen = (
+        load_experiments(PROJECT / "params" / f"{file}.yaml") for file in ("search_inference", "without_oracle")
+    )
+    assert {one.evaluate_on for one in searched} == {"validation"} and {one.evaluate_on for one in chosen} == {"test"}
+    scores = without_oracle("search_inference")["class_right"].xs(1, level="together")
+    taught = scores.loc[scores.index.get_level_values("run").str.startswith("taught")].drop("mean_image", level="score")
+    assert {one.infer_task for one in chosen} == {"logsumexp"}
+    one_of_them = taught["taught"]
+    assert one_of_them["logsumexp"] > one_of_them.max() - 0.002 and one_of_them["entropy"] < 0.7
 
 
 def test_the_search_says_what_each_run_changed_and_how_well_it_learned_and_kept():
