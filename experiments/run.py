@@ -30,6 +30,7 @@ from experiments.store import (
     shown,
     write_atomically,
 )
+from hypernet_lib.inference import infer
 from hypernet_lib.metrics import INFERRED, AccuracyMatrix, after_the_last
 from hypernet_lib.training import Learner
 
@@ -131,18 +132,17 @@ class Run:
         self._events.inferred(self.inferred)
         return learned
 
-    def record(
-        self, learned: int, accuracies: dict[int, float], losses: np.ndarray, inferred: pd.DataFrame | None = None
-    ) -> None:
+    def record(self, learned: int, accuracies: dict[int, float], losses: np.ndarray) -> None:
         """Keep what is known once `learned` tasks are learned: a checkpoint, the accuracies {task: accuracy}, the loss.
 
-        `losses` are those of every step of the newest task; their mean over the last 50 is kept. `inferred` is what
-        `hypernet_lib.inference.infer` found, where tasks were inferred.
+        `losses` are those of every step of the newest task; their mean over the last 50 is kept. Where the experiment
+        asks for it, the task of test images is inferred now.
         """
         new = [(learned, task, round(accuracy, 6)) for task, accuracy in sorted(accuracies.items())]
         self._records += new
         self._losses.append((learned, round(float(np.mean(losses[-LAST_STEPS:])), 6)))
-        if inferred is not None:
+        if (one := self.experiment).infers_after(learned):
+            inferred = infer(self._learner, learned, one.infer_images, seed=one.seed)
             self._inferred += [(learned, *row) for row in inferred.round(6).itertuples(index=False)]
         progress = {
             "learned": learned,

@@ -13,7 +13,6 @@ import sys
 from experiments import run as runs
 from experiments.build import build
 from experiments.files import load_experiments
-from hypernet_lib.inference import infer
 from hypernet_lib.quiet import tf
 
 
@@ -70,10 +69,7 @@ def carried_out(experiment, end=None):
 def measure_and_record(run, learner, task, losses):
     """What the loop does with a task that was just learned."""
     to_test = range(task + 1) if run.experiment.tests_all_after(task + 1) else {0, task}
-    experiment, inferred = run.experiment, None
-    if experiment.infers_after(task + 1):
-        inferred = infer(learner, task + 1, experiment.infer_images, seed=experiment.seed)
-    run.record(task + 1, {t: learner.evaluate(t) for t in to_test}, losses, inferred)
+    run.record(task + 1, {t: learner.evaluate(t) for t in to_test}, losses)
 
 
 if __name__ == "__main__":
