@@ -141,8 +141,8 @@ class Run:
         new = [(learned, task, round(accuracy, 6)) for task, accuracy in sorted(accuracies.items())]
         self._records += new
         self._losses.append((learned, round(float(np.mean(losses[-LAST_STEPS:])), 6)))
-        if (one := self.experiment).infers_after(learned):
-            inferred = infer(self._learner, learned, one.infer_images, seed=one.seed)
+        if self.experiment.infers_after(learned):
+            inferred = infer(self._learner, learned, self.experiment.infer_images, seed=self.experiment.seed)
             self._inferred += [(learned, *row) for row in inferred.round(6).itertuples(index=False)]
         progress = {
             "learned": learned,

@@ -204,10 +204,7 @@ def read_metrics(folder: str | Path) -> pd.DataFrame:
 
     Raises FileNotFoundError where no such run has measured anything yet.
     """
-    path = PROJECT / folder / "metrics.csv"
-    if not path.exists():
-        raise FileNotFoundError(f"{shown(path)} is not there: no run of that name has measured anything yet")
-    return pd.read_csv(path)
+    return _read_table(PROJECT / folder / "metrics.csv", "measured anything")
 
 
 def read_inferred(folder: str | Path) -> pd.DataFrame:
@@ -215,9 +212,13 @@ def read_inferred(folder: str | Path) -> pd.DataFrame:
 
     Raises FileNotFoundError where no task of such a run was inferred yet.
     """
-    path = PROJECT / folder / "inference.csv"
+    return _read_table(PROJECT / folder / "inference.csv", "inferred any task")
+
+
+def _read_table(path: Path, done: str) -> pd.DataFrame:
+    """A CSV file of a run; `done` says what a run has done that has one."""
     if not path.exists():
-        raise FileNotFoundError(f"{shown(path)} is not there: no run of that name has inferred any task yet")
+        raise FileNotFoundError(f"{shown(path)} is not there: no run of that name has {done} yet")
     return pd.read_csv(path)
 
 

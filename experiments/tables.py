@@ -407,17 +407,8 @@ def _without_oracle() -> str:
             right = [one["task_right"], three["class_right"], ten["class_right"], one["told"]]
             cells = [f"{one['class_right']:.4f}{_spread(one['sd'])}", *(f"{value:.4f}" for value in right)]
             rows.append([f"`{run}`", f"{one['tasks']:,.0f}", f"`{score}`", *cells])
-    header = [
-        "run",
-        "tasks",
-        "score",
-        "digit right, one image",
-        "task right, one image",
-        "digit right, three",
-        "ten",
-        "told",
-    ]
-    return _markdown(header, rows)
+    header = ["run", "tasks", "score", "digit right, one image", "task right, one image", "digit right, three"]
+    return _markdown([*header, "ten", "told"], rows)
 
 
 def _step_cost() -> str:
