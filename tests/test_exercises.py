@@ -42,12 +42,14 @@ MISTAKES = {
         ("(widths[-1] + 1)", "widths[-1]", "head's bias is missing"),
         ("math.ceil(P / C)", "P // C", "rounded up"),
         ("math.ceil(P / C)", "P / C", "rounded up"),
+        ("math.ceil(P / C)", "(P // C + 1)", "not one more"),
         ("math.ceil(P / C)", "P", "one chunk, not all P"),
         ("(widths[-1] + 1)", "(hidden_dims[-1] + 1)", "hidden_dims may be empty"),
     ],
     3: [
         ("np.append(g, np.zeros(surplus))", "np.append(np.zeros(surplus), g)", "at the end of g"),
         ("np.append(g, np.zeros(surplus))", "g", "pad it with a zero"),
+        (".reshape(len(h), S)", ".reshape(S, len(h)).T", "lie across each other"),
         ("h.T @ G,", "(h.T @ G).T,", "transposed"),
         ("h.T @ G,", "h.T @ G / len(h),", "do not take their mean"),
         ("G.sum(axis=0)", "G", "still has a row for each chunk"),
@@ -236,6 +238,13 @@ def test_one_right_answer_is_counted_and_the_rest_is_still_open(capsys):
     with pytest.raises(checks.NotAllRight, match="still open: 1, 3, 4"):
         checks.finish()
     assert capsys.readouterr().out == f"1 of {len(MISTAKES)} exercises are right.\n"
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_right_answer_that_looks_at_the_empty_column_too_shows_no_warning(capsys):
+    other = answer(SOLUTIONS, 5).replace("np.nanmax(R[:-1, :-1], axis=0)", "np.nanmax(R[:-1], axis=0)[:-1]")
+    assert "axis=0)[:-1]" in other
+    assert verdict(5, other, capsys) == "Exercise 5: right.\n"
 
 
 def test_both_notebooks_ask_the_same_and_check_the_same():
