@@ -19,7 +19,7 @@ import pandas as pd
 from hypernet_lib.metrics import INFERRED
 from hypernet_lib.quiet import tf
 from hypernet_lib.sizes import IMAGES_AT_ONCE
-from hypernet_lib.tasks import Tasks
+from hypernet_lib.tasks import Tasks, some_rows
 from hypernet_lib.training import Learner
 
 
@@ -107,7 +107,7 @@ def _some_test_images(tasks: Tasks, task: int, n: int, seed: int) -> tuple[np.nd
     images, labels, _ = tasks.test(task)
     if n > len(labels):
         raise ValueError(f"{n} images of task {task}: expected at most {len(labels)}, all its test images")
-    chosen = np.random.default_rng([seed, 8, task, 1]).permutation(len(labels))[:n]
+    chosen = some_rows(len(labels), n, seed, 8, task)
     return tasks.as_they_come(task, images[chosen]), labels[chosen]
 
 

@@ -48,6 +48,11 @@ class Tasks(Protocol):
         """Images as they come [n, P], of whatever task, as the task's own network sees an image of its own."""
 
 
+def some_rows(n_rows: int, n: int, seed: int, stream: int, task: int) -> np.ndarray:
+    """`n` of a task's rows 0 to n_rows - 1, drawn by (seed, stream, task)."""
+    return np.random.default_rng([seed, stream, task, 1]).permutation(n_rows)[:n]
+
+
 def check(data: TaskData, n_classes: int) -> None:
     """Raise ValueError, in words, for data that no task can have."""
     images, labels, permutation = data

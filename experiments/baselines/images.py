@@ -10,6 +10,7 @@ from experiments.baselines.networks import InARow, OneNetwork
 from hypernet_lib.adam import Adam
 from hypernet_lib.quiet import tf
 from hypernet_lib.targets import Target
+from hypernet_lib.tasks import some_rows
 from hypernet_lib.training import SCALAR, cross_entropy
 
 
@@ -49,7 +50,7 @@ class Rehearsal(InARow):
                         f"rehearsal.images_per_task: got {self.images_per_task}; expected at most {n}, the "
                         f"training images of task {task}"
                     )
-                chosen = np.random.default_rng([self.seed, 6, task, 1]).permutation(n)[: self.images_per_task]
+                chosen = some_rows(n, self.images_per_task, self.seed, 6, task)
                 self._stored[task] = data.shown(chosen), data.labels[chosen]
         images, labels = zip(*[self._stored[task] for task in range(n_tasks)], strict=True)
         tasks = np.repeat(np.arange(n_tasks), [len(some) for some in labels])

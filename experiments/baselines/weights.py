@@ -17,6 +17,7 @@ import numpy as np
 from experiments.baselines.networks import InARow, OneNetwork
 from hypernet_lib.quiet import tf
 from hypernet_lib.targets import MLP, Target
+from hypernet_lib.tasks import some_rows
 
 
 class Anchor(NamedTuple):
@@ -74,7 +75,7 @@ class EWC(L2):
         self._check_new(task)
         losses = super().learn(task, memory, iterations)
         data = self.tasks.train(task)
-        chosen = np.random.default_rng([self.seed, 7, task, 1]).permutation(len(data.labels))[: self.images]
+        chosen = some_rows(len(data.labels), self.images, self.seed, 7, task)
         seen = data.shown(np.sort(chosen))
         information = self._graph(self._information, tf.TensorSpec([None, seen.shape[1]]), tf.TensorSpec([None]))
         for part in np.array_split(seen, -(-len(seen) // 1000)):  # bounds the RAM
