@@ -31,7 +31,8 @@ LOOK = """<!doctype html><body><script>
     document.body.append(frame);
     await new Promise(done => frame.onload = done);
     const inside = frame.contentDocument, shows = x => x.getBoundingClientRect().width > 0;
-    const images = [...inside.querySelectorAll("article img")], formulas = [...inside.querySelectorAll(".math")];
+    const images = [...inside.querySelectorAll("article img:not(.only-dark)")];
+    const formulas = [...inside.querySelectorAll(".math")];
     await frame.contentWindow.MathJax?.startup.promise;
     images.forEach(image => image.loading = "eager");
     await Promise.all(images.filter(image => !image.complete).map(

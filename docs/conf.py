@@ -4,6 +4,7 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
+from docutils import nodes
 from myst_nb.core.render import NbElementRenderer
 from sphinx import addnodes
 
@@ -44,6 +45,15 @@ def as_github_names_places(app, docname, source):
     source[0] = re.sub(r"]\(#(.+?)\)", lambda link: f"](#{re.sub('[^a-z0-9_-]', '', link[1].lower())})", source[0])
 
 
+def both_pictures(app, document):
+    """A <picture> for light and for dark pages, as GitHub shows it, becomes two figures; the theme shows one."""
+    for raw in list(document.findall(nodes.raw)):
+        found = re.search(r'<picture>.*srcset="(.+?)".* src="(.+?)" alt="(.+?)"', raw.astext(), flags=re.S)
+        if found:
+            when = {"only-dark": found[1], "only-light": found[2]}
+            raw.replace_self([nodes.image(uri=uri, alt=found[3], classes=[page]) for page, uri in when.items()])
+
+
 def unlink_files(app, document):
     """A link to a file of the project that is no page of the book becomes plain text."""
     folder = (PROJECT / app.env.docname).parent
@@ -56,4 +66,5 @@ def unlink_files(app, document):
 def setup(app):
     NbElementRenderer.render_image = render_image
     app.connect("source-read", as_github_names_places)
+    app.connect("doctree-read", both_pictures, priority=100)  # before Sphinx collects the figures
     app.connect("doctree-read", unlink_files)

@@ -17,6 +17,7 @@ Where to change what:
     baselines/   other methods to compare with
     rounding     a finished run tested again, the numbers of its task embeddings rounded to few bits
     tables       every table of results, read from outputs/
-    plots        every figure
+    plots        every figure of what was measured
+    diagrams     every drawing of an idea: the hypernetwork, its products, what tasks show
     report       writes those tables and figures, and the parameters, where README, docs/ and notebooks show them
 """

@@ -1,4 +1,4 @@
-"""Every figure that the notebooks show. Each function takes tables and arrays and returns a figure."""
+"""Every figure of what was measured. Each function takes tables and arrays and returns a figure."""
 
 from __future__ import annotations
 
@@ -105,11 +105,13 @@ def learned_and_kept(metrics: pd.DataFrame) -> Figure:
     figure, axes = _axes(8, 3.6)
     matrix = AccuracyMatrix(metrics)
     points = {"just learned": matrix.just_learned, "after the last task": matrix.final}
-    for name, accuracies, style in _styled(points):
-        axes.plot(accuracies, **style, markersize=_marker_size(len(accuracies)), linestyle="", label=name)
+    fills = ("full", "none")  # hollow over full: where both are equal, both are seen
+    for (name, accuracies, style), fill in zip(_styled(points), fills, strict=True):
+        size = _marker_size(len(accuracies))
+        axes.plot(accuracies, **style, markersize=size, fillstyle=fill, linestyle="", label=name)
     axes.set(xlabel="task", ylabel="accuracy")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend()
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return _done(figure)
 
 
@@ -188,10 +190,10 @@ def grouped(table: pd.DataFrame, x: str, y: str, by: str, line="-", log="", leve
 
 
 def accuracy_against_size(table: pd.DataFrame, published: pd.DataFrame) -> Figure:
-    """Accuracy against numbers: for one more task (left), and in all (right); a line joins three and more equals.
+    """Accuracy against numbers: for one more task (left), and in all (right); a line joins three and more alike.
 
-    Both tables have the columns `method`, `per_task`, `parameters`, `ACC`, `sd` (drawn as a bar), `label`, and `images`
-    that a task was learned from. Equal are rows of one method with as many images as most of `table` has. The axis of
+    Both tables have the columns `method`, `per_task`, `parameters`, `ACC`, `sd` (drawn as a bar), `label`, and `alike`:
+    whether the row was learned like most others, so that a line may join it to those of its method. The axis of
     accuracies is stretched towards 1, as their errors shrink: by log(ACC / (1 - ACC)).
     """
     with plt.rc_context(STYLE):
@@ -200,11 +202,11 @@ def accuracy_against_size(table: pd.DataFrame, published: pd.DataFrame) -> Figur
     for axes, column in zip(panels, ["per_task", "parameters"], strict=True):
         for name, rows, style in _styled(methods):
             rows = rows.sort_values(column)
-            equal = rows[rows["images"] == table["images"].median()]
+            alike = rows[rows["alike"]]
             # The uppermost line has room for labels to its left, the others have it below; single points above.
             place = {"xytext": (5, 4)}
-            if len(equal) > 2:
-                axes.plot(equal[column], equal["ACC"], color=style["color"])
+            if len(alike) > 2:
+                axes.plot(alike[column], alike["ACC"], color=style["color"])
                 is_first = name == table["method"].iloc[0]
                 place = {"xytext": (-6, 2), "ha": "right"} if is_first else {"xytext": (5, -11)}
             axes.errorbar(rows[column], rows["ACC"], rows["sd"].fillna(0), **style, linestyle="", capsize=2, label=name)
@@ -253,7 +255,8 @@ def plane(panels: dict[str, tuple[dict, dict]], limits: list[float]) -> Figure:
     """The plane of two weights: level lines of quadratic losses, and marked paths; a panel of both for each title.
 
     A loss by its name is (centre [2], curvature [2, 2], levels): lines where half (w - centre)^T curvature (w - centre)
-    reaches the levels. A path by its name is [n, 2]. `limits` are those of w_0, then of w_1.
+    reaches the levels; without levels the line where it is 0, of a loss that is flat in one direction. A path by its
+    name is [n, 2], an arrow in its longest step; of one point it marks that place. `limits` are w_0's, then w_1's.
     """
     with plt.rc_context(STYLE):
         figure, all_axes = plt.subplots(1, len(panels), figsize=(3.1 * len(panels) + 2.2, 4), squeeze=False)
@@ -262,11 +265,21 @@ def plane(panels: dict[str, tuple[dict, dict]], limits: list[float]) -> Figure:
         for (name, (centre, form, levels), style), line in zip(_styled(losses), ["-", "--", ":"], strict=False):
             change = np.stack([x - centre[0], y - centre[1]], axis=-1)  # [201, 201, 2]
             height = np.einsum("...i,ij,...j->...", change, form, change) / 2
-            axes.contour(x, y, height, levels, colors=[style["color"]], linestyles=line, linewidths=1.2)
+            if levels:
+                axes.contour(x, y, height, levels, colors=[style["color"]], linestyles=line, linewidths=1.2)
+            else:
+                flat = np.linalg.eigh(form)[1][:, 0]  # the direction of least curvature
+                axes.axline(centre, np.add(centre, flat), color=style["color"], linestyle=line, linewidth=1.2)
             axes.plot([], [], color=style["color"], linestyle=line, label=name)
         for name, path, style in list(_styled({**losses, **paths}))[len(losses) :]:
+            if len(path) == 1:
+                axes.plot(*path.T, **style, markersize=12, markerfacecolor="none", linestyle="", label=name)
+                continue
             axes.plot(*path.T, **style, markersize=5, linewidth=1, label=name)
-        axes.set(xlabel="$w_0$", title=title, aspect="equal")
+            start = np.linalg.norm(np.diff(path, axis=0), axis=1).argmax()  # of the longest step
+            arrow = {"arrowstyle": "->", "color": style["color"], "linewidth": 1.8, "mutation_scale": 18, "shrinkA": 0}
+            axes.annotate("", path[start : start + 2].mean(axis=0), path[start], arrowprops=arrow | {"shrinkB": 0})
+        axes.set(xlabel="$w_0$", title=title, aspect="equal", xlim=limits[:2], ylim=limits[2:])
     all_axes[0, 0].set_ylabel("$w_1$")
     all_axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
     return _done(figure)

@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import nbformat
 from pydantic import BaseModel
 
+from experiments.diagrams import hypernetwork
 from experiments.parameters import NESTED, Experiment
 from experiments.plots import accuracy_against_size
 from experiments.store import PROJECT, replacing, write_atomically
@@ -71,9 +72,11 @@ def draw() -> None:
     FIGURES.mkdir(exist_ok=True)
     # The same figure is the same file: without the day, and with the names of its parts keyed by a constant.
     with plt.rc_context({"svg.hashsalt": "figure", "svg.fonttype": "path"}):
-        figure = accuracy_against_size(by_size(), published())
-        with replacing(FIGURES / "accuracy_against_size.svg") as opened:
-            figure.savefig(opened, format="svg", metadata={"Date": None})
+        figures = {"accuracy_against_size": accuracy_against_size(by_size(), published())}
+        on_any_page = {"hypernetwork_light": hypernetwork(), "hypernetwork_dark": hypernetwork(dark=True)}
+        for name, figure in (figures | on_any_page).items():
+            with replacing(FIGURES / f"{name}.svg") as opened:
+                figure.savefig(opened, format="svg", metadata={"Date": None}, transparent=name in on_any_page)
 
 
 def main() -> None:

@@ -151,9 +151,10 @@ def over_seeds(file: str) -> pd.DataFrame:
     """A row for each experiment of params/<file>.yaml, over its seeds: what it asked, how large it is, what came of it.
 
     Columns: `runs`; `method`; `told`, whether it is told the task at test time; `tasks`, `target`, `E`, `steps`,
-    `batch`; `parameters`, `per_task`, `stored` (not a number where it is all images); `ACC`, the mean over runs, and
-    `sd`, their standard deviation; `worst`, the lowest accuracy of any task in any run; `just learned`, `forgetting`
-    and `seconds`, means. Without a hypernetwork E is not a number. Raises ExperimentError where one is not done.
+    `batch`; `dropped`, the share of pixels dropped in training; `parameters`, `per_task`, `stored` (not a number where
+    it is all images); `ACC`, the mean over runs, and `sd`, their standard deviation; `worst`, the lowest accuracy of a
+    task in any run; `just learned`, `forgetting` and `seconds`, means. Without a hypernetwork E is not a number. Raises
+    ExperimentError where one is not done.
     """
     rows = {}
     for name, experiments in _seeds_together(file).items():
@@ -168,6 +169,7 @@ def over_seeds(file: str) -> pd.DataFrame:
             "E": first.task_embedding_dim if first.method == "hypernetwork" else float("nan"),
             "steps": first.iters_per_task,
             "batch": first.batch_size,
+            "dropped": first.input_dropout,
             **runs[["parameters", "per_task", "stored"]].iloc[0],
             "ACC": runs["ACC"].mean(),
             "sd": runs["ACC"].std(),
@@ -215,20 +217,23 @@ def by_size() -> pd.DataFrame:
     """Accuracy after a hundred tasks and size: the rows of `over_seeds` of all that is compared, and their `method`.
 
     That is every experiment of BY_SIZE with a hundred tasks and a memory. `label` is what a row is called where the
-    method is known already, `images` how many a task was learned from.
+    method is known already; `alike` are those that learned a task in 500 steps of 256 images, all their pixels shown.
     """
     tables = [over_seeds(file).assign(method=method) for method, files in BY_SIZE.items() for file in files]
     table = pd.concat(tables).query("tasks == 100 and run != 'big_network_no_regularization'")
-    table = table.assign(images=table["steps"] * table["batch"])
-    return table.assign(label=[_label(run, row) for run, row in table.iterrows()])
+    alike = (table["steps"] * table["batch"] == 500 * 256) & (table["dropped"] == 0)
+    return table.assign(alike=alike, label=[_label(run, row) for run, row in table.iterrows()])
 
 
 def _label(run: str, row: pd.Series) -> str:
     if row["method"] == "separate networks":
         name = row["target"]
+    elif row["method"] == "one embedding a task":
+        name = run.split("_network")[0].replace("_", " ")
     else:
-        name = run.split("_network")[0] if "_network" in run else f"E = {row['E']:.0f}"
-    return name if row["images"] <= 500 * 256 else f"{name}, {row['steps']} x {row['batch']}"
+        name = f"E = {row['E']:.0f}"
+    longer = f", {row['steps']} x {row['batch']}" if row["steps"] * row["batch"] > 500 * 256 else ""
+    return f"{name}{longer}{', dropped' if row['dropped'] else ''}"
 
 
 def compared() -> pd.DataFrame:
@@ -261,8 +266,7 @@ def without_oracle(file: str) -> pd.DataFrame:
 def published() -> pd.DataFrame:
     """What others measured on a hundred permutations: with the columns of `by_size` that they tell."""
     table = pd.read_csv(PROJECT / "outputs" / "published" / "permuted_mnist_100.csv", index_col="name")
-    images = table["steps"] * table["batch"]
-    return table.assign(label=table.index, method="published", images=images, sd=float("nan"))
+    return table.assign(label=table.index, method="published", alike=False, sd=float("nan"))
 
 
 def rates() -> pd.DataFrame:
@@ -363,13 +367,16 @@ def _by_size() -> str:
     for run, row in by_size().iterrows():
         shown = [
             f"{row['steps']} x {row['batch']}",
+            f"{row['dropped']}" if row["dropped"] else "",
             *_sizes(row),
             f"{row['ACC']:.4f}{_spread(row['sd'])}",
             f"{row['worst']:.4f}",
         ]
         length = "" if pd.isna(row["E"]) else f"{row['E']:.0f}"
         rows.append([row["method"], f"`{run}`", row["target"], length, *shown])
-    return _markdown(["method", "run", "target", "E", "steps", "parameters", "per task", "ACC", "worst"], rows)
+    return _markdown(
+        ["method", "run", "target", "E", "steps", "dropped", "parameters", "per task", "ACC", "worst"], rows
+    )
 
 
 def _methods() -> str:

@@ -54,14 +54,14 @@ def finish():
 @exercise(1)
 def check_generate(solve):
     for C, E, k, S, surplus in [(2, 2, 3, 2, 1), (3, 2, 4, 5, 0), (4, 3, 5, 3, 2)]:
-        c, e, W, v, A, b = _random(C, (C, E), E, (2 * E, k), k, (k, S), S)
+        c, e, V, v, A, b = _random(C, (C, E), E, (2 * E, k), k, (k, S), S)
         P = C * S - surplus
 
-        def write(c=c, W=W, v=v, b=b, relu=True, e=e, A=A):
+        def write(c=c, V=V, v=v, b=b, relu=True, e=e, A=A):
             weights = []
             for chunk_embedding in c:
                 x = [*chunk_embedding, *e]
-                h = [sum(x[i] * W[i, j] for i in range(len(x))) + v[j] for j in range(len(v))]
+                h = [sum(x[i] * V[i, j] for i in range(len(x))) + v[j] for j in range(len(v))]
                 h = [max(z, 0) if relu else z for z in h]
                 weights += [sum(h[j] * A[j, s] for j in range(len(h))) + b[s] for s in range(len(b))]
             return np.array(weights)
@@ -69,7 +69,7 @@ def check_generate(solve):
         written = write()
         chunks = written.reshape(C, S)
         across = chunks.T.reshape(-1)[:P]
-        swapped = write(W=np.roll(W, E, axis=0))[:P]
+        swapped = write(V=np.roll(V, E, axis=0))[:P]
         mistakes = {
             f"the surplus is not dropped: {C} chunks of {S} numbers are more than P = {P}": written,
             "the surplus is dropped at the front; it is the end that is too long": written[-P:],
@@ -80,7 +80,7 @@ def check_generate(solve):
             "the ReLU is missing: negative numbers in h must become zero": write(relu=False)[:P],
             "the two halves of x are swapped: the chunk embedding comes first": swapped,
         }
-        _expect(_call(solve, c, e, W, v, A, b, P), written[:P], mistakes, "the vector of weights")
+        _expect(_call(solve, c, e, V, v, A, b, P), written[:P], mistakes, "the vector of weights")
 
 
 @exercise(2)
@@ -103,7 +103,7 @@ def check_count_parameters(solve):
             "the head's bias is missing": count(head_bias=0),
             "the biases are missing, in the trunk and in the head": count(trunk_bias=0, head_bias=0),
             "a chunk has P / C numbers rounded up, or the last weights would have no place": count(S=P // C),
-            "a chunk has P / C numbers rounded up: there are no broken numbers of parameters": count(S=P / C),
+            "a chunk has P / C numbers rounded up: parameters come in whole numbers": count(S=P / C),
             "a chunk has P / C numbers rounded up, and not one more where P is a multiple of C": count(S=P // C + 1),
             "the head writes one chunk, not all P weights": count(S=P),
         }
@@ -320,7 +320,7 @@ def check_first_with_moments(solve):
             "where both cost the same, the moments form is to be taken": first(strictly=True),
             "n counts rows, and a task has C of them: n = T C": first(C=1),
             "the result is rounded down; with so few tasks the direct form is still cheaper": rounded_down,
-            "the result is not rounded up: there are no broken numbers of tasks": 4 * k / (3 * C),
+            "the result is not rounded up: tasks come in whole numbers": 4 * k / (3 * C),
             "the direct form has three wide products, not two: generating is one of them": first(direct=2),
             "the moments form has four wide products: two that make moments, two that use them": first(moments=2),
             "the two forms are exchanged": first(direct=4, moments=3),

@@ -28,7 +28,7 @@ MISTAKES = {
         ("[:P]", "[-P:]", "dropped at the front"),
         (" + b", "", "bias b is missing"),
         (" + v", "", "bias v is missing"),
-        ("np.maximum(x @ W + v, 0)", "x @ W + v", "ReLU is missing"),
+        ("np.maximum(x @ V + v, 0)", "x @ V + v", "ReLU is missing"),
         ("[c, np.tile(e, [len(c), 1])]", "[np.tile(e, [len(c), 1]), c]", "halves of x are swapped"),
         ("chunks.reshape", "chunks.T.reshape", "lie across each other"),
         ("chunks.reshape(-1)[:P]", "chunks", "one flat vector"),

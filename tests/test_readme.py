@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 
@@ -15,8 +16,9 @@ from experiments.tables import TABLES, by_age, by_size, compared, over_seeds, ro
 from hypernet_lib.metrics import AccuracyMatrix
 
 TEXTS = {path.relative_to(PROJECT): path.read_text(encoding="utf-8") for path in PAGES}
-README, EXPERIMENTS, FAULTS, LIBRARY = [
-    TEXTS[Path(name)] for name in ("README.md", "docs/experiments.md", "docs/faults.md", "docs/library.md")
+README, EXPERIMENTS, FAULTS, LIBRARY, TEACHING = [
+    TEXTS[Path(name)]
+    for name in ("README.md", "docs/experiments.md", "docs/faults.md", "docs/library.md", "docs/teaching.md")
 ]
 TOLD = " ".join((README + TEXTS[Path("docs/results.md")]).split())  # of the results, without line breaks
 LINKS = [
@@ -59,6 +61,32 @@ def test_the_yaml_examples_are_valid_experiment_files(tmp_path):
     assert (len(names), names[0], names[-1]) == (9, "digits-beta0.001-s0", "digits-beta10-s2")
 
 
+def test_what_the_page_for_teachers_says_of_a_cell_is_in_the_notebook():
+    table = TEACHING.split("## Predict before you run")[1].split("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if re.match(r"\| \d\d: ", line)]
+    assert len(rows) > 15
+    for where, _, printed, _ in rows:
+        (path,) = (PROJECT / "notebooks").glob(f"{where[:2]}_*.ipynb")
+        cells = nbformat.read(path, as_version=4).cells
+        heading, first = re.search(r"\*(.+?)\*", where)[1], re.findall(r"`(.+?)`", where)[0]
+        place = [i for i, cell in enumerate(cells) if re.search(rf"^#+ {re.escape(heading)}", cell.source, flags=re.M)]
+        assert len(place) == 1, where
+        assert any(first in cell.source for cell in cells[place[0] :] if cell.cell_type == "code"), where
+        said = " ".join(" ".join(output.get("text", "") for output in cell.get("outputs", [])) for cell in cells)
+        for quoted in re.findall(r"`([^`]*\d\.\d*[^`]*)`", printed):
+            assert " ".join(quoted.split()) in " ".join(said.split()), (where, quoted)
+
+
+def test_the_projects_for_students_are_valid_experiments(tmp_path):
+    first, second = re.findall(r"```yaml\n(.*?)```", TEACHING, flags=re.S)
+    (tmp_path / "projects.yaml").write_text(first)
+    names = [experiment.run_name for experiment in load_experiments(tmp_path / "projects.yaml")]
+    assert {name.split("-")[0] for name in names} == {"turned", "which", "room", "settings", "rounded"}
+    shared = (PROJECT / "params" / "memory.yaml").read_text().split("---")[0]
+    (tmp_path / "narrow.yaml").write_text(f"{shared}---\n{second}")
+    assert len(load_experiments(tmp_path / "narrow.yaml")) == 3
+
+
 @pytest.mark.parametrize("page, link", LINKS, ids=str)
 def test_links_within_the_project_lead_to_files(page, link):
     file, _, heading = link.partition("#")
@@ -99,23 +127,37 @@ def test_what_the_best_runs_reach_beside_separate_networks():
     best, short = runs.loc["best"], runs.loc["best_500"]
     minutes = [read_summary(f"outputs/best-s{seed}")["seconds"] / 60 for seed in range(3)]
     reached = f"`best` has ACC {best['ACC']:.4f} ± {best['sd']:.4f}, worst task {best['worst']:.4f}"
-    assert f"{reached}, in {minutes[0]:.0f} minutes on 2 cores" in TOLD
-    assert f"{minutes[1]:.0f} and {minutes[2]:.0f} where others ran beside it" in TOLD
+    assert f"{reached}, in {minutes[0]:.0f}, {minutes[1]:.0f} and {minutes[2]:.0f} minutes" in TOLD
     assert f"`best`, has a mean accuracy of {best['ACC']:.4f} over the hundred tasks, and {best['worst']:.4f}" in TOLD
+    all_shown = over_seeds("best_units").loc["units_2000"]
+    seconds = read_summary("outputs/best_units/units_2000-s0")["seconds"]
+    assert f"With every pixel shown it reaches {all_shown['ACC']:.4f} ± {all_shown['sd']:.4f}" in TOLD
+    assert f"{seconds / 60:.0f} minutes" in TOLD
     rival = alone.loc["units_39"]
     more = rival["parameters"] / best["parameters"] - 1
+    gain = short["ACC"] - rival["ACC"]
+    assert f"`best_500` is {gain:.4f} above separate networks with {more:.0%} more numbers in all" in TOLD
     times = alone.loc["target_of_best", "per_task"] / best["per_task"]
-    assert (
-        f"`best_500` is {short['ACC'] - rival['ACC']:.4f} above separate networks with {more:.0%} more numbers in all"
-        in TOLD
-    )
     assert f"Separate networks of its own target have {times:.0f} times its numbers for each task" in TOLD
     ahead = []
-    for run in ("best_500", "best"):  # on the same ten tasks
-        there = AccuracyMatrix(read_metrics(f"outputs/separate/target_of_{run}")).final
+    for run, rival in {"best_500": "target_of_best_500", "best_units/units_2000": "target_of_best"}.items():
+        there = AccuracyMatrix(read_metrics(f"outputs/separate/{rival}")).final  # on the same ten tasks
         here = AccuracyMatrix(read_metrics(f"outputs/{run}-s0")).final[: len(there)]
         ahead.append(there.mean() - here.mean())
-    assert len(there) == 10 and f"they are {ahead[0]:.4f} ahead of `best_500`, and {ahead[1]:.4f} of `best`" in TOLD
+    assert len(there) == 10 and f"they are {ahead[0]:.4f} ahead of `best_500`, and {ahead[1]:.4f} of" in TOLD
+    dropped = over_seeds("search_dropout")
+    longer = [dropped.loc[f"best-input_dropout{share}", "seconds"] for share in (0.3, 0)]
+    assert (
+        "dropping makes one {:.0%} longer ({:.0f} seconds in place of {:.0f})".format(
+            longer[0] / longer[1] - 1, *longer
+        )
+        in TOLD
+    )
+    dropped = dropped["ACC"]
+    for network, share in (("separate_39", 0.3), ("separate_2000", 0.2)):
+        of_them = dropped[dropped.index.str.startswith(f"{network}-")]
+        assert of_them.idxmax() == f"{network}-input_dropout{share}"
+        assert f"{of_them.max():.4f} in place of {of_them[f'{network}-input_dropout0']:.4f}" in TOLD
 
 
 def test_what_the_other_methods_reach():
@@ -143,15 +185,20 @@ def test_what_the_other_methods_reach():
     assert f"lowers {one_layer:.3f} to {reached['two_layers']:.3f} when told" in TOLD
 
 
-def test_what_would_make_the_best_run_better():
-    acc = over_seeds("search_best")["ACC"]
-    assert f"by heart ({acc['steps_2000']:.4f} in place of {acc['base']:.4f})" in TOLD
-    assert f"twice as large ({acc['batch_1024']:.4f}); but twice the hidden units do" in TOLD
+def test_what_made_the_best_run_better():
+    acc, dropped, units = [over_seeds(file)["ACC"] for file in ("search_best", "search_dropout", "best_units")]
+    assert f"by heart ({acc['steps_2000']:.4f} in place of {acc['base']:.4f}" in TOLD
+    assert f"twice as large ({acc['batch_1024']:.4f})" in TOLD
+    by_share = dropped[dropped.index.str.startswith("best-")]
+    kept = load_experiments(PROJECT / "params" / "best.yaml")[0].input_dropout
+    assert by_share.idxmax() == f"best-input_dropout{kept}"
+    shares = [by_share[f"best-input_dropout{share}"] for share in (0.3, 0, 0.2, 0.4)]
+    words = "{:.4f} with three tenths, in place of {:.4f} (seed 0; {:.4f} with two, {:.4f} with four".format(*shares)
+    assert words in TOLD
     first, *_, last = load_experiments(PROJECT / "params" / "search_best.yaml")
     more = last.sizes.n_parameters(100) / first.sizes.n_parameters(100) - 1
-    assert f"at {more:.0%} more numbers ({acc['units_4000']:.4f})" in TOLD
-    many, few = over_seeds("best_units").loc["units_4000", "ACC"], over_seeds("best").loc["best", "ACC"]
-    assert f"they reach {many:.4f}, from two seeds, and `best` {few:.4f}" in TOLD
+    assert f"at {more:.0%} more numbers, did, too, with all pixels shown ({acc['units_4000']:.4f})" in TOLD
+    assert f"they reach {units['units_4000']:.4f}, from two seeds, and 2,000 units {units['units_2000']:.4f}" in TOLD
 
 
 def test_what_is_right_when_nobody_names_the_task():
@@ -205,7 +252,7 @@ def test_when_separate_networks_are_the_better_answer():
 def test_what_rounding_costs():
     table = rounded("outputs/best-s0")
     acc = table["ACC"]
-    assert f"({acc[8]:.4f} before and after, seed 0)" in TOLD and f"{acc[32]:.4f}" == f"{acc[8]:.4f}"
+    assert f"({acc[32]:.4f} before and {acc[8]:.4f} after, seed 0)" in TOLD
     assert f"to 6 bits {acc[32] - acc[6]:.4f}; to 4 bits {acc[32] - acc[4]:.4f}" in TOLD
     assert f"one task falls to {table.loc[4, 'worst']:.2f}" in TOLD
 

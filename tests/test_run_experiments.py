@@ -200,7 +200,7 @@ def test_notebook_03_quotes_the_table_of_notebook_02():
             if words in cell.source
         ]
         for name, words in (
-            ("02_forgetting", '"images kept", "networks"]'),
+            ("02_forgetting", '"images kept", "hypernetworks"]'),
             ("03_continual_run", "There, rehearsal with"),
         )
     ]

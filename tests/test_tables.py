@@ -174,7 +174,7 @@ def test_the_best_run_is_counted_by_hand_and_chosen_on_validation_images():
     parameters = 100 * C * E + C * E + (2 * E + 1) * S
     assert parameters == best.sizes.n_parameters(100) == summary_of("best-s0")["parameters"] <= 3_100_000
     assert summary_of("best-s0")["per_task"] == C * E
-    searches = ["search_rows", "search_more", "search_best", "search_separate", "search_thousands"]
+    searches = ["search_rows", "search_more", "search_best", "search_dropout", "search_separate", "search_thousands"]
     for file in (*searches, "parts", "lookahead"):
         on = {experiment.evaluate_on for experiment in load_experiments(PROJECT / "params" / f"{file}.yaml")}
         assert on == {"validation"}
