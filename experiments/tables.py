@@ -54,6 +54,7 @@ HUNDRED = {
     ),
 }
 WHOSE = ("the original", "ours, its settings", "ours, our defaults")
+USUAL_IMAGES = 500 * 256  # that most runs learn a task from, repeats counted
 # What the table and the figure of accuracy against size show: files of experiments, and who learned them.
 BY_SIZE = {
     "an embedding for each chunk": ["best", "sizes"],
@@ -221,7 +222,7 @@ def by_size() -> pd.DataFrame:
     """
     tables = [over_seeds(file).assign(method=method) for method, files in BY_SIZE.items() for file in files]
     table = pd.concat(tables).query("tasks == 100 and run != 'big_network_no_regularization'")
-    alike = (table["steps"] * table["batch"] == 500 * 256) & (table["dropped"] == 0)
+    alike = (table["steps"] * table["batch"] == USUAL_IMAGES) & (table["dropped"] == 0)
     return table.assign(alike=alike, label=[_label(run, row) for run, row in table.iterrows()])
 
 
@@ -229,10 +230,10 @@ def _label(run: str, row: pd.Series) -> str:
     if row["method"] == "separate networks":
         name = row["target"]
     elif row["method"] == "one embedding a task":
-        name = run.split("_network")[0].replace("_", " ")
+        name = run.split("_network")[0]
     else:
         name = f"E = {row['E']:.0f}"
-    longer = f", {row['steps']} x {row['batch']}" if row["steps"] * row["batch"] > 500 * 256 else ""
+    longer = f", {row['steps']} x {row['batch']}" if row["steps"] * row["batch"] > USUAL_IMAGES else ""
     return f"{name}{longer}{', dropped' if row['dropped'] else ''}"
 
 

@@ -9,6 +9,7 @@ Read it in this order, each module in one sitting:
     hypernet   the network that generates them, from embeddings
     memory     the snapshot, and the gradient of the memory loss: what keeps old tasks
     adam       Adam, which moves every variable
+    batches    what a step shows: which images, dropped pixels, outliers
     training   a task learned step by step; evaluation
     metrics    the accuracy matrix and what is read from it
     inference  which task an image is of, where nobody tells

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from hypernet_lib.adam import Adam
+from hypernet_lib.batches import add_outliers, drop_pixels, in_epochs, key_of
 from hypernet_lib.memory import LinearMemory, Memory, memory_gradients, remember
 from hypernet_lib.quiet import tf
 from hypernet_lib.targets import Chunks, Target
@@ -213,12 +214,7 @@ class Learner:
 
     def batch_order(self, task: tf.Tensor, iterations: tf.Tensor, n_images: tf.Tensor) -> tf.Tensor:
         """Which training image comes when, [iterations * batch] or more: whole epochs, each in an order of its own."""
-        n_epochs = (iterations * self.batch_size + n_images - 1) // n_images
-
-        def order(epoch):
-            return tf.argsort(tf.random.stateless_uniform([n_images], self._key(task, -1 - epoch)))
-
-        return tf.reshape(tf.map_fn(order, tf.range(n_epochs)), [-1])
+        return in_epochs(iterations * self.batch_size, n_images, lambda epoch: self._key(task, -1 - epoch))
 
     def _check(self, task: int, learned: bool = False) -> None:
         if not 0 <= task < self.n_tasks:
@@ -291,17 +287,10 @@ class Learner:
     def _as_shown(self, images, labels, task, step):
         """A batch as it is learned from: some of its pixels dropped, and below it the outliers, labelled as of none."""
         if self.input_dropout:
-            n_pixels, share = tf.size(images), round(256 * self.input_dropout)
-            # A random byte for each pixel costs less than a random number.
-            key = self._key(task, step, stream=10)
-            words = tf.random.stateless_uniform([(n_pixels + 3) // 4], key, minval=None, maxval=None, dtype=tf.int32)
-            drawn = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:n_pixels], tf.shape(images))
-            images = tf.where(drawn < tf.constant(share, tf.uint8), 0.0, images / (1 - share / 256))
+            images = drop_pixels(images, self.input_dropout, self._key(task, step, stream=10))
         if self.outliers:
-            order = tf.random.experimental.stateless_shuffle(tf.range(images.shape[1]), self._key(task, step, stream=9))
-            shuffled = tf.gather(images[: self.outliers], order, axis=1)
-            none = tf.fill([self.outliers], self.tasks.n_classes)
-            images, labels = tf.concat([images, shuffled], axis=0), tf.concat([labels, none], axis=0)
+            key = self._key(task, step, stream=9)
+            images, labels = add_outliers(images, labels, self.outliers, self.tasks.n_classes, key)
         return images, labels
 
     def _task_gradients(self, images, labels, permutation, variables):
@@ -337,7 +326,7 @@ class Learner:
 
     def _key(self, task, number, stream=4):
         """A key for stateless random numbers, from (seed, stream, task, number)."""
-        return tf.random.fold_in(tf.random.fold_in(tf.constant([self.seed, stream]), task), number)
+        return key_of(self.seed, stream, task, number)
 
     def _logits(self, images, task, permutation):
         embedding = tf.gather(self.hypernet.task_embeddings, task)  # reads this one row and no other
