@@ -20,4 +20,5 @@ Where to change what:
     plots        every figure of what was measured
     diagrams     every drawing of an idea: the hypernetwork, its products, what tasks show
     report       writes those tables and figures, and the parameters, where README, docs/ and notebooks show them
+    grade        the exercises that students hand in, checked
 """

@@ -26,7 +26,7 @@ def check_project(place: Path) -> None:
     if not folder.samefile(PROJECT):
         raise ExperimentError(
             f"{folder} is another copy of the project than {PROJECT}, whose code this Python has; set up its own: make "
-            f"-C {folder} .venv/ready, or, without make, its README's three commands"
+            f"-C {folder} .venv/ready, or, without make, by the commands of its docs/install.md"
         )
 
 

@@ -95,6 +95,22 @@ def task_over_time(runs: dict[str, pd.DataFrame], task: int = 0) -> Figure:
     return _done(figure)
 
 
+def remembered(runs: dict[str, pd.DataFrame], n: int) -> Figure:
+    """Accuracy on task 0 while n tasks are learned (left), and on every task after the last one (right)."""
+    with plt.rc_context(STYLE):
+        figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.2), sharey=True)
+    for name, metrics, style in _styled(runs):
+        first = metrics.query("task == 0 and learned <= @n")
+        left.plot(first["learned"], first["accuracy"], **style)
+        right.plot(AccuracyMatrix(metrics).final, **style, markersize=4, linestyle="", label=name)
+    left.set(xlabel="tasks learned", ylabel="accuracy", title="on the first task", ylim=(0, 1.02))
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
+    tasks = metrics["learned"].max()
+    right.set(xlabel="task", title=f"on every task, after {tasks} of them")
+    right.legend()
+    return _done(figure)
+
+
 def _marker_size(n_points: int) -> float:
     """Small enough for thousands of points to be told apart."""
     return max(2.0, min(6.0, 1500 / n_points))

@@ -15,12 +15,14 @@ from pydantic import BaseModel
 
 from experiments.diagrams import hypernetwork
 from experiments.parameters import NESTED, Experiment
-from experiments.plots import accuracy_against_size
-from experiments.store import PROJECT, replacing, write_atomically
+from experiments.plots import accuracy_against_size, remembered
+from experiments.store import PROJECT, read_metrics, replacing, write_atomically
 from experiments.tables import TABLES, by_size, published
 
 FIGURES = PROJECT / "docs" / "images"
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+# Two runs of a hundred tasks, the same but for the memory loss.
+REMEMBERED = {"with": "big_regularization", "without": "no_regularization"}
 # Notebooks whose parameters cell names parameters of an experiment; the template names them all.
 TEMPLATE = PROJECT / "notebooks" / "run.ipynb"
 CELLS = [PROJECT / "notebooks" / "03_continual_run.ipynb", TEMPLATE]
@@ -68,15 +70,21 @@ def with_parameters(notebook: nbformat.NotebookNode, every: bool) -> nbformat.No
 
 
 def draw() -> None:
-    """Draw the figures that README and docs/ show, as SVG."""
+    """Draw the figures that README and docs/ show, as SVG: one for light pages, one for dark."""
     FIGURES.mkdir(exist_ok=True)
-    # The same figure is the same file: without the day, and with the names of its parts keyed by a constant.
-    with plt.rc_context({"svg.hashsalt": "figure", "svg.fonttype": "path"}):
-        figures = {"accuracy_against_size": accuracy_against_size(by_size(), published())}
-        on_any_page = {"hypernetwork_light": hypernetwork(), "hypernetwork_dark": hypernetwork(dark=True)}
-        for name, figure in (figures | on_any_page).items():
-            with replacing(FIGURES / f"{name}.svg") as opened:
-                figure.savefig(opened, format="svg", metadata={"Date": None}, transparent=name in on_any_page)
+    compared, theirs = by_size(), published()
+    two = {f"{word} memory loss": read_metrics(f"outputs/big_network_{run}") for word, run in REMEMBERED.items()}
+    for page, style in {"light": "default", "dark": "dark_background"}.items():
+        # The same figure is the same file: without the day, and with the names of its parts keyed by a constant.
+        with plt.style.context([style, {"svg.hashsalt": "figure", "svg.fonttype": "path"}]):
+            figures = {
+                "accuracy_against_size": accuracy_against_size(compared, theirs),
+                "remembered": remembered(two, n=10),
+                "hypernetwork": hypernetwork(dark=page == "dark"),
+            }
+            for name, figure in figures.items():
+                with replacing(FIGURES / f"{name}_{page}.svg") as opened:
+                    figure.savefig(opened, format="svg", metadata={"Date": None}, transparent=True)
 
 
 def main() -> None:

@@ -6,11 +6,11 @@ memory loss is
     beta / T  *  || h H - h* H* ||^2          (von Oswald et al., arXiv 1906.00695, equation 2)
 
 where a star marks the snapshot. The few surplus outputs of each last chunk are kept like the rest. Its gradient has
-two exact forms. The direct form generates the weights: R = h H - W*, then
+two exact forms. The direct form generates the weights: r = h H - W*, then
 
-    dL/dh ~ R H^T            dL/dH ~ h^T R                                      3 n k S multiply-adds
+    dL/dh ~ r H^T            dL/dH ~ h^T r                                      3 n k S multiply-adds
 
-The moments form never does. With d = h - h* and D = H - H*, R = d H + h* D without cancellation, so that
+The moments form never does. With d = h - h* and D = H - H*, r = d H + h* D without cancellation, so that
 
     dL/dh ~ d (H H^T) + h* (D H^T)      dL/dH ~ (h^T d) H + (h^T h*) D         4 k^2 (S + n) multiply-adds
 
@@ -47,10 +47,10 @@ class DirectMemory(NamedTuple):
     def gradients(
         self, h: tf.Tensor, head: tf.Tensor, scale: tf.Tensor, dtype: tf.DType
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The gradient of scale / 2 * ||R||^2 with respect to h [n, k + 1] and head [k + 1, S]; products in `dtype`."""
-        R = h @ head - self.weights  # [n, S], a small difference of large weights: never rounded before
-        scaled, R, H = [tf.cast(x, dtype) for x in (scale * h, R, head)]
-        dh, dH = tf.matmul(R, H, transpose_b=True), tf.matmul(scaled, R, transpose_a=True)
+        """The gradient of scale / 2 * ||r||^2 with respect to h [n, k + 1] and head [k + 1, S]; products in `dtype`."""
+        r = h @ head - self.weights  # [n, S], a small difference of large weights: never rounded before
+        scaled, r, H = [tf.cast(x, dtype) for x in (scale * h, r, head)]
+        dh, dH = tf.matmul(r, H, transpose_b=True), tf.matmul(scaled, r, transpose_a=True)
         return scale * tf.cast(dh, h.dtype), tf.cast(dH, h.dtype)
 
 
@@ -73,7 +73,7 @@ class MomentsMemory(NamedTuple):
     def gradients(
         self, h: tf.Tensor, head: tf.Tensor, scale: tf.Tensor, dtype: tf.DType
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The gradient of scale / 2 * ||R||^2 with respect to h [n, k + 1] and head [k + 1, S]; products in `dtype`."""
+        """The gradient of scale / 2 * ||r||^2 with respect to h [n, k + 1] and head [k + 1, S]; products in `dtype`."""
         return _from_moments(self.hidden, self.head, 0, h, head, scale, dtype)
 
 

@@ -1,6 +1,7 @@
 """The exercises of notebooks 07: open as handed out, solved in the solutions, and mistakes are named in words."""
 
 import re
+import subprocess
 import sys
 
 import nbformat
@@ -257,3 +258,25 @@ def test_both_notebooks_ask_the_same_and_check_the_same():
     for number in range(1, checks.N_EXERCISES + 1):
         heading = answer(EXERCISES, number).split("    ...")[0]
         assert heading and answer(SOLUTIONS, number).startswith(heading)
+
+
+def test_a_folder_of_hand_ins_is_graded_and_what_is_wrong_is_said(tmp_path):
+    given = tmp_path / "given"
+    given.mkdir()
+    (given / "bob.ipynb").write_text("no notebook")
+    notebook = nbformat.read(NOTEBOOKS / "07_solutions.ipynb", as_version=4)
+    for cell in notebook.cells:
+        cell.source = cell.source.replace("h.T @ G,", "h.T @ G / len(h),") if cell.id == "answer-3" else cell.source
+        cell.source = "while True:\n    pass" if cell.id == "check-4" else cell.source  # a check of theirs is not ours
+    notebook.cells = [cell for cell in notebook.cells if cell.id != "answer-5"]
+    notebook.cells[0].source = "import os\nos._exit(1)"  # nor are cells of their own
+    nbformat.write(notebook, given / "ada.ipynb")
+    done = subprocess.run([sys.executable, "-m", "experiments.grade", given], capture_output=True, text=True)
+    ada, third, fifth, bob = done.stdout.splitlines()
+    assert ada == "ada.ipynb: 12 of 14 are right"
+    assert third.startswith("    3: not yet: ") and "do not take their mean" in third
+    assert fifth.startswith("    5: no verdict") or fifth.startswith("    5: not yet: ")
+    assert bob == f"{given / 'bob.ipynb'} cannot be read as a notebook (NotJSONError)"
+    assert (tmp_path / "given_graded" / "ada.ipynb").exists()
+    again = subprocess.run([sys.executable, "-m", "experiments.grade", given], capture_output=True, text=True)
+    assert (again.returncode, again.stdout) == (1, "") and "is there already; move it away" in again.stderr
