@@ -17,8 +17,9 @@ endif
 run: .venv/ready
 	.venv/bin/python run_experiments.py params/quickstart.yaml --overwrite
 
+# Two files at a time, in their order: the longest notebook, which are last, takes a minute, so neither process waits long.
 test: .venv/ready
-	.venv/bin/python -m pytest -q -rs
+	.venv/bin/python -m pytest -q -rs -n 2 --dist loadfile --no-loadscope-reorder
 
 # Execute the notebooks again, in place, as they are committed. The exercises are handed out unsolved: they would fail.
 EXECUTE = .venv/bin/python -m experiments.environment .venv/bin/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False

@@ -10,7 +10,7 @@ import pandas as pd
 import seaborn as sns
 from IPython.display import display
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from hypernet_lib.metrics import AccuracyMatrix
 
@@ -191,7 +191,7 @@ def moves(start: np.ndarray, end: np.ndarray) -> Figure:
 
 
 def grouped(table: pd.DataFrame, x: str, y: str, by: str, line="-", log="", level=np.nan) -> Figure:
-    """Columns x and y of a table, marked for each value of column `by`, joined by `line`; log axes "", "x" or "xy"."""
+    """Columns x and y of a table, marked for each value of `by`, joined by `line`; log axes "", "x" or "xy"."""
     figure, axes = _axes(7, 3.6)
     for name, rows, style in _styled(dict(list(table.groupby(by, sort=False)))):
         axes.plot(rows[x], rows[y], **style, linestyle=line, label=name)
@@ -201,6 +201,11 @@ def grouped(table: pd.DataFrame, x: str, y: str, by: str, line="-", log="", leve
     axes.set(xlabel=x, ylabel=y, **{f"{axis}scale": "log" for axis in log})
     if log:
         axes.set_xticks(ticks := sorted(table[x].unique()), labels=ticks)
+    if "y" in log:
+        few = table[y].max() < 1000 * table[y].min()
+        axes.yaxis.set_major_locator(LogLocator(subs=[1, 2, 5] if few else [1]))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     axes.legend(title=by)
     return _done(figure)
 
@@ -209,8 +214,8 @@ def accuracy_against_size(table: pd.DataFrame, published: pd.DataFrame) -> Figur
     """Accuracy against numbers: for one more task (left), and in all (right); a line joins three and more alike.
 
     Both tables have the columns `method`, `per_task`, `parameters`, `ACC`, `sd` (drawn as a bar), `label`, and `alike`:
-    whether the row was learned like most others, so that a line may join it to those of its method. The axis of
-    accuracies is stretched towards 1, as their errors shrink: by log(ACC / (1 - ACC)).
+    whether the row was learned like most others, so that a line may join it to those of its method; else it is hollow.
+    The axis of accuracies is stretched towards 1, as their errors shrink: by log(ACC / (1 - ACC)).
     """
     with plt.rc_context(STYLE):
         figure, panels = plt.subplots(1, 2, figsize=(10.5, 4.4), sharey=True)
@@ -219,14 +224,20 @@ def accuracy_against_size(table: pd.DataFrame, published: pd.DataFrame) -> Figur
         for name, rows, style in _styled(methods):
             rows = rows.sort_values(column)
             alike = rows[rows["alike"]]
-            # The uppermost line has room for labels to its left, the others have it below; single points above.
-            place = {"xytext": (5, 4)}
+            # The uppermost line has room for labels to its left, the others have it below; single points above, or,
+            # where the lines are, to the left.
+            left, above, below = {"xytext": (-6, 2), "ha": "right"}, {"xytext": (5, 4)}, {"xytext": (5, -11)}
+            above = below if name == "published" else above
             if len(alike) > 2:
                 axes.plot(alike[column], alike["ACC"], color=style["color"])
-                is_first = name == table["method"].iloc[0]
-                place = {"xytext": (-6, 2), "ha": "right"} if is_first else {"xytext": (5, -11)}
-            axes.errorbar(rows[column], rows["ACC"], rows["sd"].fillna(0), **style, linestyle="", capsize=2, label=name)
+                above = left if name == table["method"].iloc[0] else below
+            for some, fill in [(alike, style["color"]), (rows[~rows["alike"]], "none")]:
+                points = {**style, "markerfacecolor": fill, "linestyle": "", "capsize": 2}
+                axes.errorbar(some[column], some["ACC"], some["sd"].fillna(0), **points)
+            axes.plot([], [], **style, linestyle="", label=name)
             for x, y, label in zip(rows[column], rows["ACC"], rows["label"], strict=True):
+                in_between = name == "one embedding a task" and x > 1e6
+                place = left if in_between else above
                 axes.annotate(label, (x, y), textcoords="offset points", fontsize=7, **place)
         axes.set(xscale="log", yscale="logit")
         left, right = axes.get_xlim()
@@ -238,6 +249,7 @@ def accuracy_against_size(table: pd.DataFrame, published: pd.DataFrame) -> Figur
     panels[0].set_yticks(ticks, labels=ticks)
     panels[0].set(xlabel="numbers that one more task adds", ylabel="accuracy after 100 tasks")
     panels[1].set(xlabel="numbers in all, for 100 tasks")
+    panels[1].plot([], [], "o", color="grey", markerfacecolor="none", label="hollow: more images, or dropped pixels")
     panels[1].legend(fontsize=8, loc="lower right")
     return _done(figure)
 
@@ -307,7 +319,9 @@ def _axes(width: float, height: float):
 
 
 def _colours(n: int) -> list:
-    return sns.color_palette("colorblind", n)
+    """Of the palette for the colour-blind; after six of them, where pinks would be too alike, grey and black."""
+    palette = sns.color_palette("colorblind")
+    return [*palette[:6], palette[7], (0, 0, 0), palette[9], palette[8]][:n]
 
 
 def _styled(things: dict) -> Iterator[tuple]:

@@ -59,7 +59,7 @@ USUAL_IMAGES = 500 * 256  # that most runs learn a task from, repeats counted
 BY_SIZE = {
     "an embedding for each chunk": ["best", "sizes"],
     "one embedding a task": ["hundred_tasks"],
-    "separate networks": ["separate"],
+    "separate networks": ["separate", "separate_dropped"],
 }
 
 
@@ -217,24 +217,23 @@ def _of_run(experiment: Experiment) -> dict[str, float]:
 def by_size() -> pd.DataFrame:
     """Accuracy after a hundred tasks and size: the rows of `over_seeds` of all that is compared, and their `method`.
 
-    That is every experiment of BY_SIZE with a hundred tasks and a memory. `label` is what a row is called where the
-    method is known already; `alike` are those that learned a task in 500 steps of 256 images, all their pixels shown.
+    That is every experiment of BY_SIZE with a hundred tasks and a memory. `alike` are those that learned a task in 500
+    steps of 256 images, all their pixels shown; `label` is what a row is called where the method is known already.
     """
     tables = [over_seeds(file).assign(method=method) for method, files in BY_SIZE.items() for file in files]
     table = pd.concat(tables).query("tasks == 100 and run != 'big_network_no_regularization'")
     alike = (table["steps"] * table["batch"] == USUAL_IMAGES) & (table["dropped"] == 0)
-    return table.assign(alike=alike, label=[_label(run, row) for run, row in table.iterrows()])
+    table = table.assign(alike=alike)
+    return table.assign(label=[_label(run, row) for run, row in table.iterrows()])
 
 
 def _label(run: str, row: pd.Series) -> str:
+    """What the figure calls a run: by what its method changes, or by its name."""
     if row["method"] == "separate networks":
-        name = row["target"]
-    elif row["method"] == "one embedding a task":
-        name = run.split("_network")[0]
-    else:
-        name = f"E = {row['E']:.0f}"
-    longer = f", {row['steps']} x {row['batch']}" if row["steps"] * row["batch"] > USUAL_IMAGES else ""
-    return f"{name}{longer}{', dropped' if row['dropped'] else ''}"
+        return row["target"] if row["alike"] else ""  # it stands right above its like
+    if row["method"] == "one embedding a task" or not row["alike"]:
+        return run.split("_network")[0].replace("_", " ")
+    return f"E = {row['E']:.0f}"
 
 
 def compared() -> pd.DataFrame:

@@ -150,7 +150,13 @@ def test_what_the_best_runs_reach_beside_separate_networks():
         there = AccuracyMatrix(read_metrics(f"outputs/separate/{rival}")).final  # on the same ten tasks
         here = AccuracyMatrix(read_metrics(f"outputs/{run}-s0")).final[: len(there)]
         ahead.append(there.mean() - here.mean())
-    assert len(there) == 10 and f"they are {ahead[0]:.4f} ahead of `best_500`, and {ahead[1]:.4f} of" in TOLD
+    assert len(there) == 10 and f"they are {ahead[0]:.4f} ahead of `best_500` and {ahead[1]:.4f} of" in TOLD
+    dropping = over_seeds("separate_dropped")
+    alike = dropping.loc["units_39_as_best", "ACC"]
+    assert f"they reach {alike:.4f}, {best['ACC'] - alike:.4f} below it" in TOLD
+    there = AccuracyMatrix(read_metrics("outputs/separate_dropped/target_of_best")).final
+    here = AccuracyMatrix(read_metrics("outputs/best-s0")).final[: len(there)]
+    assert f"where both drop some, they are {here.mean() - there.mean():.4f} behind it" in TOLD and len(there) == 10
     dropped = over_seeds("search_dropout")
     longer = [dropped.loc[f"best-input_dropout{share}", "seconds"] for share in (0.3, 0)]
     assert (
