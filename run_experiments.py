@@ -4,7 +4,7 @@
     python run_experiments.py params/quickstart.yaml                 three small ones, in about a minute
     python run_experiments.py --list                                 how far each of them is
     python run_experiments.py params/sweep.yaml --jobs 2             two at a time, each on half of the cores
-    python run_experiments.py params/best.yaml --only best --set seed=1 --set run_name=best_seed_1
+    python run_experiments.py params/thousands.yaml --set seed=1 --set run_name=thousands_s1      another seed
 
 Exit status: 0 when every run finished, 1 when one failed, 2 for wrong input (then nothing was started or written),
 130 when Ctrl-C stopped it. A run that was interrupted goes on after its last finished task.

@@ -235,10 +235,13 @@ def accuracy_against_size(table: pd.DataFrame, published: pd.DataFrame) -> Figur
                 points = {**style, "markerfacecolor": fill, "linestyle": "", "capsize": 2}
                 axes.errorbar(some[column], some["ACC"], some["sd"].fillna(0), **points)
             axes.plot([], [], **style, linestyle="", label=name)
-            for x, y, label in zip(rows[column], rows["ACC"], rows["label"], strict=True):
-                in_between = name == "one embedding a task" and x > 1e6
-                place = left if in_between else above
-                axes.annotate(label, (x, y), textcoords="offset points", fontsize=7, **place)
+            for _, row in rows.iterrows():
+                place = above
+                if name == "one embedding a task" and row[column] > 1e6:
+                    place = left
+                elif name == "separate networks" and not row["alike"]:
+                    place = {"xytext": (6, -2)}
+                axes.annotate(row["label"], (row[column], row["ACC"]), textcoords="offset points", fontsize=7, **place)
         axes.set(xscale="log", yscale="logit")
         left, right = axes.get_xlim()
         axes.set_xlim(left / 1.5, 3 * right)  # room for the labels of the outer points

@@ -21,7 +21,7 @@ from experiments.tables import TABLES, by_size, published
 
 FIGURES = PROJECT / "docs" / "images"
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
-# Two runs of a hundred tasks, the same but for the memory loss.
+# Two runs of a hundred tasks, the same but for the memory loss, and weight decay ten times as strong in the second.
 REMEMBERED = {"with": "big_regularization", "without": "no_regularization"}
 # Notebooks whose parameters cell names parameters of an experiment; the template names them all.
 TEMPLATE = PROJECT / "notebooks" / "run.ipynb"

@@ -230,7 +230,7 @@ def by_size() -> pd.DataFrame:
 def _label(run: str, row: pd.Series) -> str:
     """What the figure calls a run: by what its method changes, or by its name."""
     if row["method"] == "separate networks":
-        return row["target"] if row["alike"] else ""  # it stands right above its like
+        return row["target"] if row["alike"] else f"as {run.split('_as_')[-1].replace('_', ' ')}"
     if row["method"] == "one embedding a task" or not row["alike"]:
         return run.split("_network")[0].replace("_", " ")
     return f"E = {row['E']:.0f}"
@@ -392,7 +392,7 @@ def _methods() -> str:
 
 
 def _methods_in_short() -> str:
-    """The ten tasks, a row for each method: not told the task, and told it; ours, and in brackets published."""
+    """The ten tasks, a row for each method: not told the task, and told it; in brackets published; its numbers."""
     table, rows = compared(), []
     for method, group in table.groupby("method", sort=False):
         cells = []
@@ -401,9 +401,10 @@ def _methods_in_short() -> str:
             assert len(found) <= 1, f"{method} has two rows of this kind"
             theirs = "".join(f" ({x:.3f})" for x in found["published"].dropna())
             cells.append("".join(f"{x:.3f}" for x in found["ACC"]) + theirs)
-        stored = group["stored"].max()
-        rows.append([f"`{method}`", *cells, "all images" if pd.isna(stored) else f"{stored:,.0f}"])
-    return _markdown(["method", "not told the task", "told the task", "stored"], rows)
+        (told,) = group[group["told"]].to_dict("records")
+        stored = "all images" if pd.isna(told["stored"]) else f"{told['stored']:,.0f}"
+        rows.append([f"`{method}`", *cells, f"{told['parameters']:,}", stored])
+    return _markdown(["method", "not told the task", "told the task", "learned", "kept"], rows)
 
 
 def _without_oracle() -> str:
