@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -206,7 +207,7 @@ def grouped(table: pd.DataFrame, x: str, y: str, by: str, line="-", log="", leve
         axes.yaxis.set_major_locator(LogLocator(subs=[1, 2, 5] if few else [1]))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.legend(title=by)
+    axes.legend(title=by, **({"loc": "center left", "bbox_to_anchor": (1.02, 0.5)} if "y" in log else {}))
     return _done(figure)
 
 
@@ -227,7 +228,6 @@ def accuracy_against_size(table: pd.DataFrame, published: pd.DataFrame) -> Figur
             # The uppermost line has room for labels to its left, the others have it below; single points above, or,
             # where the lines are, to the left.
             left, above, below = {"xytext": (-6, 2), "ha": "right"}, {"xytext": (5, 4)}, {"xytext": (5, -11)}
-            above = below if name == "published" else above
             if len(alike) > 2:
                 axes.plot(alike[column], alike["ACC"], color=style["color"])
                 above = left if name == table["method"].iloc[0] else below
@@ -241,6 +241,8 @@ def accuracy_against_size(table: pd.DataFrame, published: pd.DataFrame) -> Figur
                     place = left
                 elif name == "separate networks" and not row["alike"]:
                     place = {"xytext": (6, -2)}
+                elif name == "published" and row["ACC"] < rows["ACC"].max():
+                    place = below
                 axes.annotate(row["label"], (row[column], row["ACC"]), textcoords="offset points", fontsize=7, **place)
         axes.set(xscale="log", yscale="logit")
         left, right = axes.get_xlim()
@@ -293,7 +295,8 @@ def plane(panels: dict[str, tuple[dict, dict]], limits: list[float]) -> Figure:
         figure, all_axes = plt.subplots(1, len(panels), figsize=(3.1 * len(panels) + 2.2, 4), squeeze=False)
     x, y = np.meshgrid(np.linspace(*limits[:2], 201), np.linspace(*limits[2:], 201))
     for axes, (title, (losses, paths)) in zip(all_axes[0], panels.items(), strict=True):
-        for (name, (centre, form, levels), style), line in zip(_styled(losses), ["-", "--", ":"], strict=False):
+        lines = cycle(["-", "--", ":", "-."])
+        for (name, (centre, form, levels), style), line in zip(_styled(losses), lines, strict=False):
             change = np.stack([x - centre[0], y - centre[1]], axis=-1)  # [201, 201, 2]
             height = np.einsum("...i,ij,...j->...", change, form, change) / 2
             if levels:
