@@ -173,7 +173,7 @@ def histograms(panels: dict[str, dict[str, np.ndarray]], bins: np.ndarray, xlabe
             axes.hist(np.ravel(values), bins=bins, density=True, label=name, **style)
         axes.axvline(0, color="grey", linewidth=1)
         axes.set(xlabel=xlabel, title=title)
-    all_axes[0, 0].set_ylabel("share of images for each unit")
+    all_axes[0, 0].set_ylabel("share of images per unit")
     all_axes[0, -1].legend(loc="upper left")
     return _done(figure)
 
@@ -241,8 +241,8 @@ def accuracy_against_size(table: pd.DataFrame, published: pd.DataFrame) -> Figur
                     place = left
                 elif name == "separate networks" and not row["alike"]:
                     place = {"xytext": (6, -2)}
-                elif name == "published" and row["ACC"] < rows["ACC"].max():
-                    place = below
+                elif name == "published":
+                    place = {"xytext": (0, 6 if row["ACC"] == rows["ACC"].max() else -11), "ha": "center"}
                 axes.annotate(row["label"], (row[column], row["ACC"]), textcoords="offset points", fontsize=7, **place)
         axes.set(xscale="log", yscale="logit")
         left, right = axes.get_xlim()

@@ -58,7 +58,7 @@ USUAL_IMAGES = 500 * 256  # that most runs learn a task from, repeats counted
 # What the table and the figure of accuracy against size show: files of experiments, and who learned them.
 BY_SIZE = {
     "an embedding for each chunk": ["best", "sizes"],
-    "one embedding a task": ["hundred_tasks"],
+    "one embedding a task": ["hundred_tasks", "few_chunks"],
     "separate networks": ["separate", "separate_dropped"],
 }
 
@@ -230,7 +230,7 @@ def by_size() -> pd.DataFrame:
 def _label(run: str, row: pd.Series) -> str:
     """What the figure calls a run: by what its method changes, or by its name."""
     if row["method"] == "separate networks":
-        return row["target"] if row["alike"] else f"as {run.split('_as_')[-1].replace('_', ' ')}"
+        return row["target"] if row["alike"] else "as best" if run.endswith("_as_best") else ""
     if row["method"] == "one embedding a task" or not row["alike"]:
         return run.split("_network")[0].replace("_", " ")
     return f"E = {row['E']:.0f}"

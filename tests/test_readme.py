@@ -312,10 +312,20 @@ def test_when_separate_networks_are_the_better_answer():
     counted = f"{10 * ten.n_weights:,} numbers, the hypernetwork that writes them {ten.n_parameters(10):,}"
     assert f"Ten target networks of 784-300-10 have {counted}" in TOLD
     assert round(100 * ten.n_weights / ten.n_parameters(100)) == 8
-    assert f"have {small['parameters'] / big['parameters'] - 1:.0%} more than it and are more accurate" in TOLD
+    assert f"have {small['parameters'] / big['parameters'] - 1:.0%} more than it and are more accurate than" in TOLD
     assert f"({small['ACC']:.4f} against {big['ACC']:.4f})" in TOLD and small["ACC"] > big["ACC"]
-    reached = f"{big['parameters']:,} numbers for a hundred tasks reach {big['ACC']:.4f}"
-    assert reached in TOLD and f"beat by {small['ACC'] - big['ACC']:.4f}" in TOLD
+    few, rival = table.loc["few_chunks"], table.loc["units_39_as_few_chunks"]
+    assert f"`few_chunks` has {few['parameters']:,} numbers and reaches {few['ACC']:.4f} (one seed)" in TOLD
+    more = rival["parameters"] / few["parameters"] - 1
+    assert f"separate networks with {more:.0%} more, trained alike, {rival['ACC']:.4f}" in TOLD
+    assert f"({rival['ACC']:.4f} against {few['ACC']:.4f})" in TOLD and few["ACC"] > rival["ACC"]
+    reached = f"reaches {few['ACC']:.4f}, worst task {few['worst']:.4f} (seed 0), {few['ACC'] - big['ACC']:.4f} above"
+    assert reached in TOLD and few["runs"] == 1
+    searched = over_seeds("search_chunks")["ACC"]
+    found = [f"{searched[name]:.4f}" for name in ("chunks_8", "chunks_4")]
+    assert f"with 8 and with 4 chunks, {found[0]} and {found[1]}" in TOLD
+    shares = [f"{searched[f'separate_39-input_dropout{share}']:.4f}" for share in (0.1, 0)]
+    assert f"({shares[0]} in place of {shares[1]} on validation images)" in TOLD
     assert f"a hundred numbers in place of {small['per_task']:,}" in TOLD and big["per_task"] == 100
     of_rows = table[table["method"] == "an embedding for each chunk"].sort_values("parameters")
     alone = table[table["method"] == "separate networks"].sort_values("parameters")
