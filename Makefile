@@ -17,7 +17,7 @@ endif
 run: .venv/ready
 	.venv/bin/python run_experiments.py params/quickstart.yaml --overwrite
 
-# Two files at a time, in their order: the longest notebook, which are last, takes a minute, so neither process waits long.
+# Two files at a time, in their order: notebooks come last, and take a minute at the most, so neither process waits long.
 test: .venv/ready
 	.venv/bin/python -m pytest -q -rs -n 2 --dist loadfile --no-loadscope-reorder
 

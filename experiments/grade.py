@@ -60,10 +60,14 @@ def executed(notebook: nbformat.NotebookNode, folder: Path) -> dict[int, str]:
     )
     with contextlib.suppress(DeadKernelError):  # the checks before that have spoken
         client.execute()
-    text = "\n".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
-    said = dict(re.findall(r"^Exercise (\d+): (.*)$", text, flags=re.M))
-    numbers = [int(cell.id.removeprefix("answer-")) for cell in notebook.cells if cell.id.startswith("answer-")]
-    return {number: said.get(str(number), NONE) for number in numbers}
+    verdicts = {}
+    for cell in notebook.cells:
+        if cell.id.startswith("check-"):
+            number = int(cell.id.removeprefix("check-"))
+            text = "".join(output.get("text", "") for output in cell.outputs)
+            said = re.findall(rf"^Exercise {number}: (.*)$", text, flags=re.M)
+            verdicts[number] = said[-1] if said else NONE  # the check's words are the last: an answer may print, too
+    return verdicts
 
 
 def grade(given: Path) -> None:

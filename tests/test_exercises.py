@@ -270,6 +270,8 @@ def test_a_folder_of_hand_ins_is_graded_and_what_is_wrong_is_said(tmp_path):
         cell.source = "while True:\n    pass" if cell.id == "check-4" else cell.source  # a check of theirs is not ours
     notebook.cells = [cell for cell in notebook.cells if cell.id != "answer-5"]
     notebook.cells[0].source = "import os\nos._exit(1)"  # nor are cells of their own
+    (fourth,) = [cell for cell in notebook.cells if cell.id == "answer-4"]
+    fourth.source += "\nprint('Exercise 3: right.')"  # what an answer prints is no verdict
     nbformat.write(notebook, given / "ada.ipynb")
     done = subprocess.run([sys.executable, "-m", "experiments.grade", given], capture_output=True, text=True)
     ada, third, fifth, bob = done.stdout.splitlines()
