@@ -279,7 +279,11 @@ def test_what_is_right_when_nobody_names_the_task():
     assert f"with three images together {abs(three['told'] - three['class_right']):.4f} below" in TOLD
     plain = [table.loc[("hundred_not_taught", score, 1), "task_right"] for score in ("logsumexp", "entropy")]
     assert f"{plain[0]:.3f} by log-sum-exp and in {plain[1]:.3f} by entropy" in TOLD and max(plain) < 0.95
-    assert table.loc[("hundred", "mean_image", 1), "task_right"] == 1  # every single image
+    many = table.loc[("two_hundred_and_fifty", "logsumexp", 1)]
+    more = f"With 250 tasks of 200 steps the task is right in {many['task_right']:.4f}, the digit in"
+    assert f"{more} {many['class_right']:.4f}, {many['told'] - many['class_right']:.4f} below" in TOLD
+    for run in ("hundred", "two_hundred_and_fifty"):
+        assert table.loc[(run, "mean_image", 1), "task_right"] == 1  # every single image
     learned = AccuracyMatrix(read_metrics("outputs/without_oracle/hundred_not_taught")).just_learned
     assert f"are learned worse, {learned[20:].mean():.3f} in place of {learned[:20].mean():.3f}" in TOLD
     right = searched["task_right"].xs("logsumexp", level="score").xs(1, level="together")
