@@ -326,8 +326,8 @@ def test_when_separate_networks_are_the_better_answer():
     reached = f"reaches {few['ACC']:.4f}, worst task {few['worst']:.4f} (seed 0), {few['ACC'] - big['ACC']:.4f} above"
     assert reached in TOLD and few["runs"] == 1
     searched = over_seeds("search_chunks")["ACC"]
-    found = [f"{searched[name]:.4f}" for name in ("chunks_8", "chunks_4")]
-    assert f"with 8 and with 4 chunks, {found[0]} and {found[1]}" in TOLD
+    found = [f"{searched[f'chunks_{n}']:.4f}" for n in (15, 8, 4)]
+    assert "15, 8 and 4 chunks, {}, {} and {} (".format(*found) in TOLD
     shares = [f"{searched[f'separate_39-input_dropout{share}']:.4f}" for share in (0.1, 0)]
     assert f"({shares[0]} in place of {shares[1]} on validation images)" in TOLD
     assert f"a hundred numbers in place of {small['per_task']:,}" in TOLD and big["per_task"] == 100
