@@ -225,25 +225,16 @@ def accuracy_against_size(table: pd.DataFrame, published: pd.DataFrame) -> Figur
         for name, rows, style in _styled(methods):
             rows = rows.sort_values(column)
             alike = rows[rows["alike"]]
-            # The uppermost line has room for labels to its left, the others have it below; single points above, or,
-            # where the lines are, to the left.
-            left, above, below = {"xytext": (-6, 2), "ha": "right"}, {"xytext": (5, 4)}, {"xytext": (5, -11)}
             if len(alike) > 2:
                 axes.plot(alike[column], alike["ACC"], color=style["color"])
-                above = left if name == table["method"].iloc[0] else below
             for some, fill in [(alike, style["color"]), (rows[~rows["alike"]], "none")]:
                 points = {**style, "markerfacecolor": fill, "linestyle": "", "capsize": 2}
                 axes.errorbar(some[column], some["ACC"], some["sd"].fillna(0), **points)
             axes.plot([], [], **style, linestyle="", label=name)
             for _, row in rows.iterrows():
-                place = above
-                if name == "one embedding a task" and row[column] > 1e6:
-                    place = left
-                elif name == "separate networks" and not row["alike"]:
-                    place = {"xytext": (6, -2)}
-                elif name == "published":
-                    place = {"xytext": (0, 6 if row["ACC"] == rows["ACC"].max() else -11), "ha": "center"}
-                axes.annotate(row["label"], (row[column], row["ACC"]), textcoords="offset points", fontsize=7, **place)
+                offset, ha = _beside(row, column, is_top=row["ACC"] == rows["ACC"].max())
+                place = {"xytext": offset, "textcoords": "offset points", "ha": ha}
+                axes.annotate(row["label"], (row[column], row["ACC"]), fontsize=7, **place)
         axes.set(xscale="log", yscale="logit")
         left, right = axes.get_xlim()
         axes.set_xlim(left / 1.5, 3 * right)  # room for the labels of the outer points
@@ -257,6 +248,18 @@ def accuracy_against_size(table: pd.DataFrame, published: pd.DataFrame) -> Figur
     panels[1].plot([], [], "o", color="grey", markerfacecolor="none", label="hollow: more images, or dropped pixels")
     panels[1].legend(fontsize=8, loc="lower right")
     return _done(figure)
+
+
+def _beside(row: pd.Series, column: str, is_top: bool) -> tuple[tuple[int, int], str]:
+    """Where a point's label is in the way of nothing: its offset in points, and which of its ends is there."""
+    if row["method"] == "an embedding for each chunk":  # the uppermost line
+        return (-6, 2), "right"
+    if row["method"] == "separate networks":  # the line below it, and right above that what was learned otherwise
+        return (5, -11) if row["alike"] else (6, -2), "left"
+    if row["method"] == "published":
+        return (0, 6) if is_top else (0, -11), "center"
+    between_the_lines = column == "parameters" and row[column] > 1e6
+    return ((-6, 2), "right") if between_the_lines else ((5, 4), "left")
 
 
 def filling_matrix(metrics: pd.DataFrame, after: list[int]) -> Figure:

@@ -22,7 +22,10 @@ from experiments.tables import TABLES, by_size, published
 FIGURES = PROJECT / "docs" / "images"
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 # Two runs of a hundred tasks, the same but for the memory loss, and weight decay ten times as strong in the second.
-REMEMBERED = {"with": "big_regularization", "without": "no_regularization"}
+REMEMBERED = {
+    "with memory loss": "outputs/big_network_big_regularization",
+    "without memory loss": "outputs/big_network_no_regularization",
+}
 # Notebooks whose parameters cell names parameters of an experiment; the template names them all.
 TEMPLATE = PROJECT / "notebooks" / "run.ipynb"
 CELLS = [PROJECT / "notebooks" / "03_continual_run.ipynb", TEMPLATE]
@@ -73,7 +76,7 @@ def draw() -> None:
     """Draw the figures that README and docs/ show, as SVG: one for light pages, one for dark."""
     FIGURES.mkdir(exist_ok=True)
     compared, theirs = by_size(), published()
-    two = {f"{word} memory loss": read_metrics(f"outputs/big_network_{run}") for word, run in REMEMBERED.items()}
+    two = {name: read_metrics(folder) for name, folder in REMEMBERED.items()}
     for page, style in {"light": "default", "dark": "dark_background"}.items():
         # The same figure is the same file: without the day, and with the names of its parts keyed by a constant.
         with plt.style.context([style, {"svg.hashsalt": "figure", "svg.fonttype": "path"}]):

@@ -401,9 +401,9 @@ def _methods_in_short() -> str:
             assert len(found) <= 1, f"{method} has two rows of this kind"
             theirs = "".join(f" ({x:.3f})" for x in found["published"].dropna())
             cells.append("".join(f"{x:.3f}" for x in found["ACC"]) + theirs)
-        (told,) = group[group["told"]].to_dict("records")
-        stored = "all images" if pd.isna(told["stored"]) else f"{told['stored']:,.0f}"
-        rows.append([f"`{method}`", *cells, f"{told['parameters']:,}", stored])
+        (size,) = group[group["told"]].to_dict("records")
+        stored = "all images" if pd.isna(size["stored"]) else f"{size['stored']:,.0f}"
+        rows.append([f"`{method}`", *cells, f"{size['parameters']:,}", stored])
     return _markdown(["method", "not told the task", "told the task", "learned", "kept"], rows)
 
 

@@ -149,10 +149,14 @@ def test_what_the_run_of_2500_tasks_reaches():
     assert f"{sizes.n_parameters(2500) / 1e6:.1f} million in all" in TOLD
 
 
+def minutes_of(run):
+    return [read_summary(f"outputs/{run}-s{seed}")["seconds"] / 60 for seed in range(3)]
+
+
 def test_what_the_best_runs_reach_beside_separate_networks():
     runs, alone = over_seeds("best"), over_seeds("separate")
     best, short = runs.loc["best"], runs.loc["best_500"]
-    minutes = [read_summary(f"outputs/best-s{seed}")["seconds"] / 60 for seed in range(3)]
+    minutes = minutes_of("best")
     reached = f"`best` has ACC {best['ACC']:.4f} ± {best['sd']:.4f}, worst task {best['worst']:.4f}"
     assert f"{reached}, in {minutes[0]:.0f}, {minutes[1]:.0f} and {minutes[2]:.0f} minutes" in TOLD
     assert f"a mean accuracy of {best['ACC']:.4f} over the hundred tasks and {best['worst']:.4f} on the worst" in TOLD
@@ -164,21 +168,24 @@ def test_what_the_best_runs_reach_beside_separate_networks():
     assert f"`best_500` is {gain:.4f} above separate networks with {more:.0%} more numbers in all" in TOLD
     times = alone.loc["target_of_best", "per_task"] / best["per_task"]
     assert f"Separate networks of its own target have {times:.0f} times its numbers for each task" in TOLD
+    of_its_target = {
+        "best_500": "separate/target_of_best_500",
+        "best_units/units_2000": "separate/target_of_best",
+        "best": "separate_dropped/target_of_best",
+    }
     ahead = []
-    for run, rival in {"best_500": "target_of_best_500", "best_units/units_2000": "target_of_best"}.items():
-        there = AccuracyMatrix(read_metrics(f"outputs/separate/{rival}")).final  # on the same ten tasks
+    for run, rival in of_its_target.items():
+        there = AccuracyMatrix(read_metrics(f"outputs/{rival}")).final  # on the same ten tasks
         here = AccuracyMatrix(read_metrics(f"outputs/{run}-s0")).final[: len(there)]
         ahead.append(there.mean() - here.mean())
-    assert len(there) == 10 and f"they are {ahead[0]:.4f} ahead of `best_500` and {ahead[1]:.4f} of" in TOLD
+        assert len(there) == 10
+    assert f"they are {ahead[0]:.4f} ahead of `best_500` and {ahead[1]:.4f} of" in TOLD
+    assert f"where both drop some, they are {-ahead[2]:.4f} behind it" in TOLD
     dropping = over_seeds("separate_dropped")
     alike = dropping.loc["units_39_as_best", "ACC"]
     assert f"they reach {alike:.4f}, {best['ACC'] - alike:.4f} below it" in TOLD
     assert f"{more:.0%} more numbers in all, trained alike, reach {alike:.4f}" in TOLD
-    there = AccuracyMatrix(read_metrics("outputs/separate_dropped/target_of_best")).final
-    here = AccuracyMatrix(read_metrics("outputs/best-s0")).final[: len(there)]
-    assert f"where both drop some, they are {here.mean() - there.mean():.4f} behind it" in TOLD and len(there) == 10
-    minutes = [read_summary(f"outputs/best_units/units_2000-s{seed}")["seconds"] / 60 for seed in range(3)]
-    assert "in {:.0f}, {:.0f} and {:.0f} minutes, on other days".format(*minutes) in TOLD
+    assert "in {:.0f}, {:.0f} and {:.0f} minutes, on other days".format(*minutes_of("best_units/units_2000")) in TOLD
     dropped = over_seeds("search_dropout")["ACC"]
     for network, share in (("separate_39", 0.3), ("separate_2000", 0.2)):
         of_them = dropped[dropped.index.str.startswith(f"{network}-")]
@@ -211,7 +218,7 @@ def test_how_the_original_and_thousands_of_tasks_come_out():
 
 
 def test_what_the_same_network_keeps_with_and_without_the_memory_loss():
-    kept = [read_summary(f"outputs/big_network_{run}")["ACC"] for run in report.REMEMBERED.values()]
+    kept = [read_summary(folder)["ACC"] for folder in report.REMEMBERED.values()]
     assert "all hundred at the end, {:.3f} and {:.3f} on average".format(*kept) in TOLD
 
 
