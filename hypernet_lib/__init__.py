@@ -10,6 +10,7 @@ Read it in this order, each module in one sitting:
     memory     the snapshot, and the gradient of the memory loss: what keeps old tasks
     adam       Adam, which moves every variable
     batches    what a step shows: which images, dropped pixels, outliers
+    graphs     graphs traced once, data made tensors once
     training   a task learned step by step; evaluation
     metrics    the accuracy matrix and what is read from it
     inference  which task an image is of, where nobody tells

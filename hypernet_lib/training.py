@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from hypernet_lib.adam import Adam
 from hypernet_lib.batches import add_outliers, drop_pixels, in_epochs, key_of
+from hypernet_lib.graphs import SCALAR, Graphs, Tensors, any_length
 from hypernet_lib.memory import LinearMemory, Memory, memory_gradients, remember
 from hypernet_lib.quiet import tf
 from hypernet_lib.targets import Chunks, Target
-from hypernet_lib.tasks import TaskData, Tasks, check
+from hypernet_lib.tasks import Tasks
 
 # Up to this many remembered tasks all of them are regularized, whatever `regularized_tasks` says (the original's rule).
 SAMPLE_ABOVE = 50
-SCALAR = tf.TensorSpec([], tf.int32)
 
 
 class TrainingError(ArithmeticError):
@@ -115,8 +115,8 @@ class Learner:
         self.adam = Adam([self.embedding, *hypernet.shared_variables])
         self.memory_adam = Adam(hypernet.shared_variables) if updates == "two_states" else self.adam
         self.state: list[tf.Variable] = []
-        self.graphs = {}  # evaluation, and learning with each form of memory; each for any number of tasks and images
-        self._last = {}  # what was last learned from and tested on: as given, and as tensors
+        self.graphs = Graphs()  # evaluation, and learning with each form of memory; for any number of tasks and images
+        self._tensors = Tensors()  # what was last learned from, and tested on
         self._mean = None  # the newest snapshot by mean and scatter, of tasks that have not changed since
 
     def remember(self, n_tasks: int) -> Memory | None:
@@ -157,10 +157,10 @@ class Learner:
         frozen = self._is_frozen(task)
         memory = None if frozen else memory
         how = None if memory is None else self.n_sampled(int(memory.n_tasks)), frozen
-        data = self._tensors("train", self.tasks.train(task))
+        data = self._tensors("train", self.tasks.train(task), self.tasks.n_classes)
         if task in self.learned:
             self._mean = None
-        learn = self._graph(self._learn, SCALAR, SCALAR, _any_length(data), memory and _any_length(memory), *how)
+        learn = self.graphs(self._learn, SCALAR, SCALAR, any_length(data), memory and any_length(memory), *how)
         self.adam.reset()
         self.memory_adam.reset()
         losses = learn(tf.constant(task), tf.constant(iterations), data, memory, *how).numpy()
@@ -171,8 +171,8 @@ class Learner:
     def evaluate(self, task: int) -> float:
         """Accuracy on a task's test images, by the oracle: the task's own embedding writes the weights."""
         self._check(task, learned=True)
-        data = self._tensors("test", self.tasks.test(task))
-        accuracy = self._graph(self._accuracy, SCALAR, _any_length(data))
+        data = self._tensors("test", self.tasks.test(task), self.tasks.n_classes)
+        accuracy = self.graphs(self._accuracy, SCALAR, any_length(data))
         return float(accuracy(tf.constant(task), data))
 
     def logits(self, images: np.ndarray, task: int, permutation: np.ndarray | None = None) -> tf.Tensor:
@@ -181,7 +181,7 @@ class Learner:
         images = tf.convert_to_tensor(images, tf.float32)
         order = None if permutation is None else tf.convert_to_tensor(permutation, tf.int32)
         seen = None if order is None else tf.TensorSpec(order.shape, tf.int32)
-        logits = self._graph(self._logits, tf.TensorSpec([None, images.shape[1]]), SCALAR, seen)
+        logits = self.graphs(self._logits, tf.TensorSpec([None, images.shape[1]]), SCALAR, seen)
         return logits(images, tf.constant(task), order)
 
     def step(
@@ -235,24 +235,6 @@ class Learner:
                 f"task {task}, step {len(losses)} of {iterations}: the loss is not a finite number; nothing of this "
                 f"task is kept. Most often {self.too_high} is too high"
             )
-
-    def _tensors(self, role: str, data: TaskData) -> TaskData:
-        """The data as tensors, checked. Arrays that are read-only, and the same as last time, are not copied again."""
-        data = TaskData(*(None if array is None else np.asarray(array) for array in data))
-        check(data, self.tasks.n_classes)
-        (images, labels, _), tensors = self._last.get(role, (TaskData(None, None), None))
-        if images is not data.images or labels is not data.labels or images.flags.writeable or labels.flags.writeable:
-            tensors = tf.constant(data.images, tf.float32), tf.constant(data.labels, tf.int32)
-            self._last[role] = data, tensors
-        order = data.permutation
-        return TaskData(*tensors, None if order is None else tf.constant(order, tf.int32))
-
-    def _graph(self, function, *signature):
-        """The function as a graph for one signature, traced when it is first asked for."""
-        key = function.__name__, str(signature)
-        if key not in self.graphs:
-            self.graphs[key] = tf.function(function).get_concrete_function(*signature)
-        return self.graphs[key]
 
     def _is_frozen(self, task):
         return self.freeze_shared_after != "never" and task >= self.freeze_shared_after
@@ -341,14 +323,3 @@ class Learner:
 def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """The mean over a batch: labels [B], logits [B, classes]."""
     return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-
-
-def _any_length(tensors: NamedTuple) -> NamedTuple:
-    """The tensors' shapes with their number of tasks, or of images, left open, so that nothing is traced twice."""
-    fixed = tensors._fields if isinstance(tensors, LinearMemory) else ("head", "permutation", "n_tasks")
-    return type(tensors)(
-        **{
-            name: None if t is None else tf.TensorSpec(t.shape if name in fixed else [None, *t.shape[1:]], t.dtype)
-            for name, t in tensors._asdict().items()
-        }
-    )

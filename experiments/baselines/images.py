@@ -8,10 +8,11 @@ import numpy as np
 
 from experiments.baselines.networks import InARow, OneNetwork
 from hypernet_lib.adam import Adam
+from hypernet_lib.graphs import SCALAR
 from hypernet_lib.quiet import tf
 from hypernet_lib.targets import Target
 from hypernet_lib.tasks import some_rows
-from hypernet_lib.training import SCALAR, cross_entropy
+from hypernet_lib.training import cross_entropy
 
 
 class StoredImages(NamedTuple):
@@ -109,7 +110,7 @@ class Joint(InARow):
         iterations = sum(map(self.n_steps, range(self.n_tasks))) if iterations is None else iterations
         self.adam.reset()
         union = self._union()
-        learn = self._graph(self._learn_together, SCALAR, Union(*(tf.TensorSpec(t.shape, t.dtype) for t in union)))
+        learn = self.graphs(self._learn_together, SCALAR, Union(*(tf.TensorSpec(t.shape, t.dtype) for t in union)))
         losses = learn(tf.constant(iterations), union).numpy()
         self._check_finite(task, losses, iterations)
         self.loss.assign(losses[-50:].mean())

@@ -77,7 +77,7 @@ class EWC(L2):
         data = self.tasks.train(task)
         chosen = some_rows(len(data.labels), self.images, self.seed, 7, task)
         seen = data.shown(np.sort(chosen))
-        information = self._graph(self._information, tf.TensorSpec([None, seen.shape[1]]), tf.TensorSpec([None]))
+        information = self.graphs(self._information, tf.TensorSpec([None, seen.shape[1]]), tf.TensorSpec([None]))
         for part in np.array_split(seen, -(-len(seen) // 1000)):  # bounds the RAM
             found = information(tf.constant(part), tf.identity(self.embedding))
             self.importance.assign_add(found * (len(part) / len(seen)))
