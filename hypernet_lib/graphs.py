@@ -26,7 +26,8 @@ class Graphs:
         """The function as a graph for one signature, traced when it is first asked for."""
         key = function.__name__, str(signature)
         if key not in self._traced:
-            self._traced[key] = tf.function(function).get_concrete_function(*signature)
+            # Without AutoGraph, which would read the sources again, as they are by now.
+            self._traced[key] = tf.function(function, autograph=False).get_concrete_function(*signature)
         return self._traced[key]
 
 

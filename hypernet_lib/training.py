@@ -257,13 +257,17 @@ class Learner:
 
     def _steps(self, learn: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], iterations: tf.Tensor) -> tf.Tensor:
         """The loss of every step, `learn(step, rate)`, while it is finite; the rate falls linearly."""
-        losses = tf.TensorArray(tf.float32, size=iterations, element_shape=[])
-        step, loss = tf.constant(0), tf.constant(0.0)
-        while step < iterations and tf.math.is_finite(loss):
+
+        def goes_on(step, loss, losses):
+            return (step < iterations) & tf.math.is_finite(loss)
+
+        def one_step(step, loss, losses):
             fall = tf.cast(step, tf.float32) / tf.cast(tf.maximum(iterations - 1, 1), tf.float32)
             loss = learn(step, self.learning_rate * (1 - (1 - self.final_learning_rate_fraction) * fall))
-            losses = losses.write(step, loss)
-            step += 1
+            return step + 1, loss, losses.write(step, loss)
+
+        losses = tf.TensorArray(tf.float32, size=iterations, element_shape=[])
+        step, _, losses = tf.while_loop(goes_on, one_step, (tf.constant(0), tf.constant(0.0), losses))
         return losses.stack()[:step]
 
     def _as_shown(self, images, labels, task, step):

@@ -169,6 +169,16 @@ def test_nothing_is_traced_again_as_tasks_are_added(digits):
     assert len(learner.graphs) == 4  # learning without memory, with the direct, with the moments; evaluation
 
 
+def test_learning_needs_no_source_so_it_may_be_edited_while_a_run_goes_on(digits, monkeypatch):
+    def gone(*args):
+        raise OSError("could not get source code")
+
+    monkeypatch.setattr("inspect.findsource", gone)
+    learner = make(digits, n_tasks=2)
+    losses = [learner.learn(task, learner.remember(task)) for task in range(2)]
+    assert [len(of_task) for of_task in losses] == [40, 20] and learner.evaluate(1) > 0.2
+
+
 def test_an_epoch_shows_every_image_once_and_the_next_in_another_order(digits):
     n = len(digits.train_images)
     order = order_of(make(digits), task=2, iterations=2 * n // 32)
