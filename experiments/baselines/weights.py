@@ -98,15 +98,14 @@ def fisher_information(target: Target, weights: tf.Tensor, images: tf.Tensor) ->
 
 def _by_image(target, weights, images):
     """Of any target network: an image's gradients are written out, one image after the other."""
-    n = tf.shape(images)[0]
-    i, total = tf.constant(0), tf.zeros_like(weights)
-    while i < n:
+
+    def add(total, image):
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            log_p = tf.nn.log_softmax(target(weights, images[i : i + 1]))[0]  # [classes]
-        total += tf.tensordot(tf.exp(log_p), tape.jacobian(log_p, weights) ** 2, 1)  # [P]
-        i += 1
-    return total / tf.cast(n, tf.float32)
+            log_p = tf.nn.log_softmax(target(weights, image[tf.newaxis]))[0]  # [classes]
+        return total + tf.tensordot(tf.exp(log_p), tape.jacobian(log_p, weights) ** 2, 1)  # [P]
+
+    return tf.foldl(add, images, tf.zeros_like(weights)) / tf.cast(tf.shape(images)[0], tf.float32)
 
 
 def _by_layer(target, weights, images):
