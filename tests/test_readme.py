@@ -38,12 +38,28 @@ LINKS = [
 ]
 
 
+MINUTES = {5: "five", 10: "ten", 15: "fifteen", 20: "twenty", 25: "twenty-five"}
+LESSONS = [
+    (lesson, int(minutes))
+    for lesson, minutes in re.findall(r"\]\((notebooks/\w+\.ipynb)\) \| (\d+) \|", README)
+    if "07" not in lesson  # whose minutes are those of thinking
+]
 COMMANDS = [
     (page, command.split("#")[0].strip())
     for page, text in TEXTS.items()
     for command in re.findall(r"^\.venv/bin/python run_experiments\.py(.*)$", text, flags=re.M)
     if "my_experiments" not in command
 ]
+
+
+@pytest.mark.parametrize("lesson, minutes", LESSONS)
+def test_a_lessons_minutes_are_counted_by_the_rule_that_the_teacher_is_told(lesson, minutes):
+    cells = nbformat.read(PROJECT / lesson, as_version=4).cells
+    words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
+    lines = sum(bool(line.strip()) for cell in cells if cell.cell_type == "code" for line in cell.source.split("\n"))
+    assert minutes == 5 * round((words / 200 + lines / 30) / 5)
+    assert f"**Time:** {MINUTES[minutes]} minutes to read" in cells[0].source
+    assert "200 words a minute, and two seconds for a line of code, to the nearest five" in TEACHING
 
 
 def test_the_readme_is_one_page():
