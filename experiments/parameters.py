@@ -49,7 +49,7 @@ Strength = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 # Parameters that are settings of their own, by the name of their method or family.
 NESTED = SETTINGS | FAMILY_SETTINGS
 # Parameters that teach the network of one task to tell its images from others.
-OF_NETWORKS_OF_TASKS = {"outliers"}
+OF_NETWORKS_OF_TASKS = {"outliers", "outlier_order"}
 # Parameters that act on a hypernetwork, and on nothing else.
 OF_HYPERNETWORK = {
     "task_embedding_dim", "num_chunks", "hypernet_hidden_dims", "l2_regularization", "l2_memory_regularization",
@@ -130,7 +130,10 @@ class Experiment(BaseModel):
         0.0, ge=0, le=0.9, description="share of an image's pixels that are dropped in each training step"
     )
     outliers: int = Field(
-        0, ge=0, le=1_000_000, description="images of a step shown once more as of no class, pixels in random order"
+        0, ge=0, le=1_000_000, description="images of a step shown once more as of no class, in another order of pixels"
+    )
+    outlier_order: Literal["shuffled", "turned"] = Field(
+        "shuffled", description="of an outlier's pixels: shuffled, or the image turned, mirrored or both"
     )
 
     heads: Literal["shared", "per_task"] = Field(
@@ -206,10 +209,15 @@ class Experiment(BaseModel):
             )
         if self.outliers > self.batch_size:
             raise ValueError(f"outliers: got {self.outliers}; expected at most batch_size, {self.batch_size}")
-        if self.outliers and self.center_pixels and self.tasks == "permuted":
+        if self.outliers and self.center_pixels and (self.tasks == "permuted" or self.outlier_order == "turned"):
             raise ValueError(
-                "outliers: expected center_pixels: false beside them on permuted tasks; with a mean of its own for "
-                "each pixel, an image in another order is not what another task's would be"
+                "outliers: expected center_pixels: false beside them where tasks are permuted or outliers turned; with "
+                "a mean of its own for each pixel, an image in another order is not what another task's would be"
+            )
+        if self.outliers and self.outlier_order == "turned" and height != width:
+            raise ValueError(
+                f"outlier_order: got 'turned', but an image of {self.dataset} has {height} x {width} pixels; expected "
+                f"square images, or shuffled"
             )
         if self.infer_task != "oracle" and not self.is_told_the_task:
             raise ValueError(

@@ -5,7 +5,10 @@ Every draw is by a key, so that a step shows the same however often, and after w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+
+import numpy as np
 
 from hypernet_lib.quiet import tf
 
@@ -37,13 +40,27 @@ def drop_pixels(images: tf.Tensor, share: float, key: tf.Tensor) -> tf.Tensor:
     return tf.where(drawn < tf.constant(share, tf.uint8), 0.0, images / (1 - share / 256))
 
 
-def add_outliers(
-    images: tf.Tensor, labels: tf.Tensor, n: int, none: int, key: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Images [B + n, pixels] and labels [B + n]: below the batch its first n images, pixels shuffled, labelled `none`.
-
-    All of them have their pixels in one order (outlier exposure, Hendrycks et al., arXiv 1812.04606).
-    """
+def shuffled(images: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+    """Images [n, pixels], all with their pixels in one random order."""
     order = tf.random.experimental.stateless_shuffle(tf.range(images.shape[1]), key)
-    shuffled = tf.gather(images[:n], order, axis=1)
-    return tf.concat([images, shuffled], axis=0), tf.concat([labels, tf.fill([n], none)], axis=0)
+    return tf.gather(images, order, axis=1)
+
+
+def turned(images: tf.Tensor) -> tf.Tensor:
+    """Square images [n, pixels], each as it does not lie: turned, mirrored or both.
+
+    A square can lie in eight ways. The others than its own come by turns, 1 to 7 and 1 again.
+    """
+    n, n_pixels = images.shape
+    pixels = np.arange(n_pixels).reshape(math.isqrt(n_pixels), -1)
+    orders = [np.rot90(square, k).reshape(-1) for square in (pixels, pixels.T) for k in range(4)]
+    return tf.gather(images, np.stack([orders[1 + i % 7] for i in range(n)]), batch_dims=1)
+
+
+def add_outliers(images: tf.Tensor, labels: tf.Tensor, outliers: tf.Tensor, none: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Images [B + n, pixels] and labels [B + n]: below the batch the outliers [n, pixels], labelled `none`.
+
+    Outlier exposure (Hendrycks et al., arXiv 1812.04606), with outliers made of the batch itself.
+    """
+    n = outliers.shape[0]
+    return tf.concat([images, outliers], axis=0), tf.concat([labels, tf.fill([n], none)], axis=0)

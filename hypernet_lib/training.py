@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from hypernet_lib.adam import Adam
-from hypernet_lib.batches import add_outliers, drop_pixels, in_epochs, key_of
+from hypernet_lib.batches import add_outliers, drop_pixels, in_epochs, key_of, shuffled, turned
 from hypernet_lib.graphs import SCALAR, Graphs, Tensors, any_length
 from hypernet_lib.memory import LinearMemory, Memory, memory_gradients, remember
 from hypernet_lib.quiet import tf
@@ -54,10 +54,12 @@ class Learner:
         input_dropout: the share of an image's pixels that are set to 0, their mean where pixels are centred, anew in
             each step; the others grow by as much (dropout, Srivastava et al., 2014, of a target network's inputs).
             Rounded to a 256th.
-        outliers: how many images of a step are shown once more, their pixels in a random order, as of none of the
+        outliers: how many images of a step are shown once more, their pixels in another order, as of none of the
             classes (outlier exposure, Hendrycks et al., arXiv 1812.04606). "None of them" is a logit that is always 0:
             log-sum-exp of the others is then the log-odds of an image of this task against such an outlier. On permuted
             tasks pixels are not to be centred, or an outlier is not what another task's image would be.
+        outlier_order: of an outlier's pixels, "shuffled" (at random, one order in a step), or "turned" (a square image
+            turned, mirrored or both).
         seed: decides the batches and the sampled tasks, both keyed by (seed, task, step).
         learned: the tasks that the hypernetwork has learned already.
 
@@ -91,6 +93,7 @@ class Learner:
         precision: str = "float32",
         input_dropout: float = 0.0,
         outliers: int = 0,
+        outlier_order: str = "shuffled",
         seed: int = 0,
         learned: Iterable[int] = (),
     ):
@@ -108,7 +111,7 @@ class Learner:
         self.l2_regularization, self.l2_memory_regularization = l2_regularization, l2_memory_regularization
         self.regularized_tasks, self.freeze_shared_after = regularized_tasks, freeze_shared_after
         self.updates, self.precision = updates, tf.as_dtype(precision)
-        self.input_dropout, self.outliers = input_dropout, outliers
+        self.input_dropout, self.outliers, self.outlier_order = input_dropout, outliers, outlier_order
         self.n_tasks, self.learned = hypernet.task_embeddings.shape[0], set(learned)
         # Of all task embeddings only the current task's moves: it is learned here, and put back when it is done.
         self.embedding = tf.Variable(hypernet.task_embeddings[0])  # [E]
@@ -275,8 +278,9 @@ class Learner:
         if self.input_dropout:
             images = drop_pixels(images, self.input_dropout, self._key(task, step, stream=10))
         if self.outliers:
-            key = self._key(task, step, stream=9)
-            images, labels = add_outliers(images, labels, self.outliers, self.tasks.n_classes, key)
+            some, key = images[: self.outliers], self._key(task, step, stream=9)
+            outliers = shuffled(some, key) if self.outlier_order == "shuffled" else turned(some)
+            images, labels = add_outliers(images, labels, outliers, self.tasks.n_classes)
         return images, labels
 
     def _task_gradients(self, images, labels, permutation, variables):

@@ -217,6 +217,22 @@ def test_outliers_are_a_steps_first_images_in_an_order_of_pixels_drawn_anew():
     assert len(set(orders)) == 3 and orders[0] == orders[3]
 
 
+def test_turned_outliers_are_each_a_square_as_it_does_not_lie():
+    learner = learner_of(PermutedTasks("digits", center_pixels=False), outliers=9, outlier_order="turned")
+    images = np.random.default_rng(0).normal(size=[12, 64]).astype(np.float32)
+    shown, truth = learner._as_shown(tf.constant(images), tf.zeros(12, tf.int32), tf.constant(0), tf.constant(0))
+    np.testing.assert_array_equal(shown[:12], images)
+    np.testing.assert_array_equal(truth, [0] * 12 + [10] * 9)
+    found = []
+    for image, outlier in zip(images[:9].reshape(9, 8, 8), shown[12:].numpy().reshape(9, 8, 8), strict=True):
+        corners = [image[0, 0], image[0, -1], image[-1, 0], image[-1, -1]]
+        found.append(tuple(corners.index(outlier[i, j]) for i, j in [(0, 0), (0, -1), (-1, 0), (-1, -1)]))
+        beside = outlier[0, 0], outlier[0, 1]  # neighbours stay neighbours
+        (a, b), (c, d) = [tuple(np.argwhere(image == value)[0]) for value in beside]
+        assert abs(a - c) + abs(b - d) == 1
+    assert len(set(found[:7])) == 7 and (0, 1, 2, 3) not in found and found[7:] == found[:2]
+
+
 def experiment_of(method, folder, **settings):
     settings = {"infer_task": "logsumexp", "infer_images": 60, "center_pixels": False, **settings}
     if method == "hypernetwork":
@@ -317,6 +333,16 @@ def test_tensorboard_shows_what_was_inferred(tmp_path):
         ({"infer_task": "logsumexp", "method": "ewc"}, "but one network with one head has no task to be told"),
         ({"infer_images": 9}, "infer_images: got 9; input should be greater than or equal to 10"),
         ({"outliers": 8}, "outliers: expected center_pixels: false beside them"),
+        (
+            {
+                "outliers": 8,
+                "outlier_order": "turned",
+                "tasks": "split",
+                "innernet_all_dims": [784, 9, 2],
+                "n_tasks_to_learn": 5,
+            },
+            "outliers: expected center_pixels: false beside them",
+        ),
         ({"outliers": 300, "center_pixels": False}, "outliers: got 300; expected at most batch_size, 256"),
         ({"outliers": 8, "center_pixels": False, "method": "si"}, "outliers: the method si does not use it, only"),
     ],

@@ -303,6 +303,7 @@ def test_what_is_built_has_the_experiments_values():
         "embedding_rate_factor": 4.0, "l2_regularization": 0.5, "l2_memory_regularization": 0.6,
         "regularized_tasks": 30, "updates": "combined", "precision": "bfloat16", "freeze_shared_after": 3,
         "evaluate_on": "validation", "narrow_tasks": 2, "outliers": 5, "input_dropout": 0.1,
+        "outlier_order": "turned",
     }  # fmt: skip
     about_the_run = ("run_name", "logdir", "full_testing_tasks", "infer_task", "infer_images", *OF_A_KIND)
     experiment = Experiment(run_name="x", **changed)

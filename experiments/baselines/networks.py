@@ -117,12 +117,21 @@ class InARow(Learner):
 class Separate(InARow):
     """Teaches each task to a network of its own; all start from scratch, and have as many steps.
 
-    outliers: as of `Learner`.
+    outliers, outlier_order: as of `Learner`.
     """
 
-    def __init__(self, network: SeparateNetworks, target: Target, tasks, *, outliers: int = 0, **settings):
+    def __init__(
+        self,
+        network: SeparateNetworks,
+        target: Target,
+        tasks,
+        *,
+        outliers: int = 0,
+        outlier_order: str = "shuffled",
+        **settings,
+    ):
         super().__init__(network, target, tasks, **settings)
-        self.outliers = outliers
+        self.outliers, self.outlier_order = outliers, outlier_order
 
     def n_steps(self, task: int) -> int:
         return self.iters_per_task
