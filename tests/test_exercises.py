@@ -1,4 +1,4 @@
-"""The exercises of notebooks 07: open as handed out, solved in the solutions, and mistakes are named in words."""
+"""The exercises of notebook 07: open as handed out, solved in the solutions, mistakes named; and those of lessons."""
 
 import re
 import subprocess
@@ -258,6 +258,27 @@ def test_both_notebooks_ask_the_same_and_check_the_same():
     for number in range(1, checks.N_EXERCISES + 1):
         heading = answer(EXERCISES, number).split("    ...")[0]
         assert heading and answer(SOLUTIONS, number).startswith(heading)
+
+
+def of_lessons():
+    """The exercises at the end of every lesson, by their numbers: `03.2`."""
+    found = {}
+    for path in NOTEBOOKS.glob("[0-9]*.ipynb"):
+        last = nbformat.read(path, as_version=4).cells[-1].source
+        asked = re.split("^## (?:Exercises|Change one number)$", last, flags=re.M)[1:]
+        for number, text in re.findall(r"^(\d+)\. (.+)$", "".join(asked), flags=re.M):
+            found[f"{path.name[:2]}.{number}"] = text
+    return found
+
+
+def test_every_exercise_of_every_lesson_is_solved_as_it_is_asked():
+    solved = {}
+    for path in NOTEBOOKS.glob("solutions_*.ipynb"):
+        for cell in nbformat.read(path, as_version=4).cells:
+            for number, asked in re.findall(r"^### (\d\d\.\d): .+\n\n> (.+)$", cell.source, flags=re.M):
+                assert number not in solved
+                solved[number] = asked
+    assert solved == of_lessons() and len(solved) > 40
 
 
 def test_a_folder_of_hand_ins_is_graded_and_what_is_wrong_is_said(tmp_path):

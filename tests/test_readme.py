@@ -41,7 +41,7 @@ LINKS = [
 MINUTES = {5: "five", 10: "ten", 15: "fifteen", 20: "twenty", 25: "twenty-five"}
 LESSONS = [
     (lesson, int(minutes))
-    for lesson, minutes in re.findall(r"\]\((notebooks/\w+\.ipynb)\) \| (\d+) \|", README)
+    for lesson, minutes in re.findall(r"\]\((notebooks/\d\w+\.ipynb)\) \| (\d+) \|", README)
     if "07" not in lesson  # whose minutes are those of thinking
 ]
 COMMANDS = [
