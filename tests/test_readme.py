@@ -305,6 +305,15 @@ def test_what_is_right_when_nobody_names_the_task():
     many = table.loc[("two_hundred_and_fifty", "logsumexp", 1)]
     more = f"With 250 tasks of 200 steps the task is right in {many['task_right']:.4f}, the digit in"
     assert f"{more} {many['class_right']:.4f}, {many['told'] - many['class_right']:.4f} below" in TOLD
+    thousands, together = (table.loc[("thousands", "logsumexp", n)] for n in (1, 3))
+    right = [thousands[name] for name in ("task_right", "class_right")] + [thousands["told"] - thousands["class_right"]]
+    assert "task right {:.4f}, digit right {:.4f}, {:.4f} below the task told".format(*right) in TOLD
+    assert f"(2,500 tasks: {thousands['class_right']:.4f})" in TOLD and together["task_right"] == 1
+    told = AccuracyMatrix(read_metrics("outputs/without_oracle/thousands"))
+    assert f"ACC is {told.acc:.4f}, the worst task {told.worst:.4f}; 38 minutes" in TOLD
+    assert round(read_summary("outputs/without_oracle/thousands")["seconds"] / 60) == 38
+    missed = 25_000 * (1 - table.loc[("thousands", "mean_image", 1), "task_right"])
+    assert "with 2,500 tasks of all but one of 25,000" in TOLD and round(missed, 6) == 1
     for run in ("hundred", "two_hundred_and_fifty"):
         assert table.loc[(run, "mean_image", 1), "task_right"] == 1  # every single image
     learned = AccuracyMatrix(read_metrics("outputs/without_oracle/hundred_not_taught")).just_learned
