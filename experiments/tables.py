@@ -32,6 +32,7 @@ from hypernet_lib.metrics import AccuracyMatrix, after_the_last
 
 RESULTS = ["ACC", "min", "BWT", "forgetting", "seconds"]  # of a finished run, in this order
 TESTED = [10, 20, 30, 50, 100]  # tasks learned when all so far were tested
+SCENARIOS = {"told": "task-incremental", "domain": "domain-incremental", "class": "class-incremental"}
 SEEDS = ["", "-s1", "-s2"]  # endings of the folders of a run that was made with seeds 0 to 2
 
 # Each experiment with 100 tasks: the original's logs, our runs with its settings, our runs with our defaults.
@@ -251,16 +252,47 @@ def compared() -> pd.DataFrame:
 def without_oracle(file: str) -> pd.DataFrame:
     """What was right where nobody named the task: a row for each experiment of params/<file>.yaml, score and images.
 
-    Over seeds: `runs`, `tasks`, and of what `Run.inferred` has after the last task the mean over runs, of class_right
-    also `sd`, the standard deviation between runs. Raises ExperimentError where one is not done.
+    Those that ask for no score (`infer_task`) are left out. Over seeds: `runs`, `tasks`, and of what `Run.inferred` has
+    after the last task the mean over runs, of class_right also `sd`, the standard deviation between runs, and of
+    both_right `both_sd`. Raises ExperimentError where one is not done.
     """
     tables = []
     for name, experiments in _seeds_together(file).items():
+        if experiments[0].infer_task == "oracle":
+            continue
         found = [after_the_last(read_inferred(_finished(experiment))) for experiment in experiments]
         over = pd.concat(found).groupby(level=["score", "together"])
-        table = over.mean().assign(sd=over["class_right"].std(), runs=len(found), tasks=experiments[0].n_tasks_to_learn)
+        spread = {"sd": over["class_right"].std(), "both_sd": over["both_right"].std()}
+        table = over.mean().assign(**spread, runs=len(found), tasks=experiments[0].n_tasks_to_learn)
         tables.append(table.assign(run=name).set_index("run", append=True).reorder_levels(["run", "score", "together"]))
     return pd.concat(tables)
+
+
+def split() -> pd.DataFrame:
+    """Split tasks: a row for each method and target, the runs of params/split.yaml, in three scenarios.
+
+    A run's name is its scenario's, its method's and its target's: `class-ewc-lenet`. A method with a network for each
+    task has one run for all three, `separate-mlp`, whose `infer_task` finds the task of single images. Columns: for
+    each scenario (`told`, `domain`, `class`) the mean accuracy over seeds and, in `told sd` and so on, their standard
+    deviation; `parameters` and `stored`, the largest of the three; `published told` and `published class`, what others
+    measured. Raises ExperimentError where a run is not done.
+    """
+    inferred, records = without_oracle("split"), []
+    for name, row in over_seeds("split").iterrows():
+        *scenario, method, target = name.split("-")
+        found = {scenario[0] if scenario else "told": (row["ACC"], row["sd"])}
+        if not scenario:
+            right = inferred.loc[(name, _seeds_together("split")[name][0].infer_task, 1)]
+            found |= {"domain": (right["class_right"], right["sd"]), "class": (right["both_right"], right["both_sd"])}
+        size = {"target": target, "method": method, **row[["parameters", "stored"]]}
+        records += [{**size, "scenario": of, "ACC": mean, "sd": sd} for of, (mean, sd) in found.items()]
+    table = pd.DataFrame(records)
+    sizes = table.groupby(["target", "method"], sort=False)[["parameters", "stored"]].max()
+    each = table.pivot(index=["target", "method"], columns="scenario", values=["ACC", "sd"])
+    each.columns = [scenario if value == "ACC" else f"{scenario} sd" for value, scenario in each.columns]
+    theirs = pd.read_csv(PROJECT / "outputs" / "published" / "split_mnist.csv")
+    theirs = theirs.groupby(["target", "method"])[["told", "class"]].max().add_prefix("published ")
+    return each.reindex(sizes.index).join(sizes).join(theirs)
 
 
 def published() -> pd.DataFrame:
@@ -419,6 +451,19 @@ def _without_oracle() -> str:
     return _markdown([*header, "ten", "told"], rows)
 
 
+def _split() -> str:
+    rows = []
+    for (target, method), row in split().iterrows():
+        cells = []
+        for of in SCENARIOS:
+            theirs = row.get(f"published {of}")
+            found = "" if pd.isna(row[of]) else f"{row[of]:.4f}{_spread(row[f'{of} sd'])}"
+            cells.append(found + ("" if pd.isna(theirs) else f" ({theirs:.4f})"))
+        stored = "all images" if pd.isna(row["stored"]) else f"{row['stored']:,.0f}"
+        rows.append([target, f"`{method}`", *cells, f"{row['parameters']:,.0f}", stored])
+    return _markdown(["target", "method", *SCENARIOS.values(), "parameters", "stored"], rows)
+
+
 def _step_cost() -> str:
     names = {
         "original": "the original's loop over tasks",
@@ -454,6 +499,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "methods in short": _methods_in_short,
     "methods on ten tasks": _methods,
     "nobody names the task": _without_oracle,
+    "split": _split,
     "the cost of a step": _step_cost,
     "parameters": _parameters,
 }

@@ -104,6 +104,8 @@ class Learner:
             )
         if not 0 <= outliers <= batch_size:
             raise ValueError(f"outliers: got {outliers}; expected 0 to {batch_size}, the images in a step")
+        if outlier_order not in ("shuffled", "turned"):
+            raise ValueError(f"outlier_order: got {outlier_order!r}; expected shuffled or turned")
         self.hypernet, self.target, self.tasks = hypernet, target, tasks
         self.batch_size, self.iters_per_task, self.seed = batch_size, iters_per_task, seed
         self.learning_rate, self.final_learning_rate_fraction = learning_rate, final_learning_rate_fraction

@@ -23,6 +23,7 @@ from experiments.tables import (
     over_seeds,
     published,
     rounded,
+    split,
     without_oracle,
 )
 from hypernet_lib.metrics import AccuracyMatrix
@@ -326,6 +327,28 @@ def test_what_is_right_when_nobody_names_the_task():
     assert f"both right by entropy, are {both[0]}, and {both[1]} with a distribution" in TOLD
     ours = table.loc[("hundred_not_taught", "entropy", 1), "both_right"], one["both_right"]
     assert "Ours has {:.4f} not taught, far below them, and {:.4f} taught".format(*ours) in TOLD
+
+
+def test_what_is_right_of_split_tasks():
+    table, found, searched = split().loc["mlp"], without_oracle("split"), without_oracle("search_split")
+    taught, plain, alone = (
+        table.loc[name, "class"] for name in ("hypernetwork", "hypernetwork_not_taught", "separate")
+    )
+    assert f"digit right in {taught:.4f} of single images in place of {plain:.4f}" in TOLD
+    assert table.loc["rehearsal", "class"] < taught < table.loc["rehearsal", "published class"]
+    three, ten = (found.loc[("hypernetwork-mlp", "logsumexp", n)] for n in (3, 10))
+    assert f"together it is {three['both_right']:.4f}, with ten {ten['both_right']:.4f}" in TOLD
+    assert ten["both_right"] == ten["told"]
+    assert f"taught alike, are {alone - taught:.4f} ahead of it, with fewer numbers" in TOLD
+    by_mean = found.loc[("hypernetwork-mlp", "mean_image", 1), "task_right"]
+    assert f"finds the task of {by_mean:.4f} of single images" in TOLD
+    names = ("separate-outliers64", "separate_shuffled", "separate-outliers0", "separate-outliers256")
+    right = [f"{searched.loc[(name, 'logsumexp', 1), 'both_right']:.4f}" for name in names]
+    assert "in {} turned and {} shuffled; with none in {}, with 256 turned ones in {} (".format(*right) in TOLD
+    accuracy = over_seeds("search_split")["ACC"]
+    held = accuracy[accuracy.index.str.fullmatch(r"class-(ewc|si|l2).*")].max()
+    told = accuracy[accuracy.index.str.startswith("told-ewc")].max()
+    assert f"EWC reaches {told:.4f}; with one head of ten outputs none of them comes above {held:.4f}" in TOLD
 
 
 def test_what_freezing_does_on_permutations_and_where_the_first_tasks_are_narrow():

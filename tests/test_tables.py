@@ -26,6 +26,7 @@ from experiments.tables import (
     runs_in,
     runs_table,
     search,
+    split,
     without_oracle,
 )
 
@@ -256,6 +257,46 @@ def test_what_decides_without_the_oracle_was_chosen_on_validation_images():
     assert {one.infer_task for one in chosen} == {"logsumexp"}
     one_of_them = taught["taught"]
     assert one_of_them["logsumexp"] > one_of_them.max() - 0.002 and one_of_them["entropy"] < 0.7
+
+
+def test_split_tasks_have_a_row_for_each_method_with_three_scenarios():
+    table = split()
+
+    def over(name, value):
+        found = [value(summary_of(f"split/{name}-s{seed}")) for seed in range(3)]
+        return pytest.approx((statistics.mean(found), statistics.stdev(found)), abs=2e-6)
+
+    for scenario in ("told", "domain", "class"):
+        row = table.loc[("mlp", "rehearsal")]
+        found = row[scenario], row[f"{scenario} sd"]
+        assert found == over(f"{scenario}-rehearsal-mlp", lambda summary: summary["ACC"])
+    row = table.loc[("mlp", "separate")]
+    assert (row["told"], row["told sd"]) == over("separate-mlp", lambda summary: summary["ACC"])
+    for scenario, right in {"domain": "class_right", "class": "both_right"}.items():
+        expected = over("separate-mlp", lambda summary, right=right: summary["inferred"]["1"][right])
+        assert (row[scenario], row[f"{scenario} sd"]) == expected
+    hidden = 784 * 400 + 400 + 400 * 400 + 400
+    assert row["parameters"] == 5 * (hidden + 2 * 401) and row["stored"] == 0
+    assert table.loc[("mlp", "rehearsal"), "parameters"] == hidden + 10 * 401  # the largest of three
+    assert table.loc[("mlp", "rehearsal"), "stored"] == 4 * 100 * (784 + 1)
+    assert table.loc[("mlp", "rehearsal"), "published class"] == 0.8885
+    shown = {line.split(" | ")[1].strip("`"): line for line in TABLES["split"]().splitlines()}
+    assert "all images" in shown["joint"] and "(0.7039)" in shown["separate_not_taught"]
+
+
+def test_split_tasks_have_the_outliers_and_rates_that_were_best_on_validation_images():
+    searched, chosen = (load_experiments(PROJECT / "params" / f"{file}.yaml") for file in ("search_split", "split"))
+    assert {e.evaluate_on for e in searched} == {"validation"} and {e.evaluate_on for e in chosen} == {"test"}
+
+    for one in chosen:
+        if not one.run_name.startswith(
+            ("separate-", "hypernetwork-")
+        ):  # the others have the same rate, or were not searched
+            continue
+        like = [e for e in searched if e.method == one.method]
+        best = max(like, key=lambda e: summary_of(f"search_split/{e.run_name}")["inferred"]["1"]["both_right"])
+        for key in ("learning_rate", "outliers", "outlier_order", "infer_task", "infer_images"):
+            assert getattr(one, key) == getattr(best, key) and len(like) > 2
 
 
 def test_the_search_says_what_each_run_changed_and_how_well_it_learned_and_kept():
