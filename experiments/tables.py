@@ -277,12 +277,12 @@ def split() -> pd.DataFrame:
     deviation; `parameters` and `stored`, the largest of the three; `published told` and `published class`, what others
     measured. Raises ExperimentError where a run is not done.
     """
-    inferred, records = without_oracle("split"), []
+    inferred, asked, records = without_oracle("split"), _seeds_together("split"), []
     for name, row in over_seeds("split").iterrows():
         *scenario, method, target = name.split("-")
         found = {scenario[0] if scenario else "told": (row["ACC"], row["sd"])}
         if not scenario:
-            right = inferred.loc[(name, _seeds_together("split")[name][0].infer_task, 1)]
+            right = inferred.loc[(name, asked[name][0].infer_task, 1)]
             found |= {"domain": (right["class_right"], right["sd"]), "class": (right["both_right"], right["both_sd"])}
         size = {"target": target, "method": method, **row[["parameters", "stored"]]}
         records += [{**size, "scenario": of, "ACC": mean, "sd": sd} for of, (mean, sd) in found.items()]
@@ -414,9 +414,13 @@ def _by_size() -> str:
 def _methods() -> str:
     rows = []
     for _, row in compared().iterrows():
-        stored = "all images" if pd.isna(row["stored"]) else f"{row['stored']:,.0f}"
         theirs = "" if pd.isna(row["published"]) else f"{row['published']:.4f} ± {row['sem']:.4f}"
-        cells = [f"{row['ACC']:.4f}{_spread(row['sd'])}", *_four(row, ["worst", "forgetting"]), *_sizes(row), stored]
+        cells = [
+            f"{row['ACC']:.4f}{_spread(row['sd'])}",
+            *_four(row, ["worst", "forgetting"]),
+            *_sizes(row),
+            _stored(row),
+        ]
         told = "yes" if row["told"] else "no"
         rows.append([f"`{row['method']}`", told, *cells, f"{row['minutes']:.1f}", theirs])
     header = ["method", "told the task", "ACC", "worst", "forgetting", "parameters", "per task", "stored", "minutes"]
@@ -434,8 +438,7 @@ def _methods_in_short() -> str:
             theirs = "".join(f" ({x:.3f})" for x in found["published"].dropna())
             cells.append("".join(f"{x:.3f}" for x in found["ACC"]) + theirs)
         (size,) = group[group["told"]].to_dict("records")
-        stored = "all images" if pd.isna(size["stored"]) else f"{size['stored']:,.0f}"
-        rows.append([f"`{method}`", *cells, f"{size['parameters']:,}", stored])
+        rows.append([f"`{method}`", *cells, f"{size['parameters']:,}", _stored(size)])
     return _markdown(["method", "not told the task", "told the task", "learned", "kept"], rows)
 
 
@@ -459,8 +462,7 @@ def _split() -> str:
             theirs = row.get(f"published {of}")
             found = "" if pd.isna(row[of]) else f"{row[of]:.4f}{_spread(row[f'{of} sd'])}"
             cells.append(found + ("" if pd.isna(theirs) else f" ({theirs:.4f})"))
-        stored = "all images" if pd.isna(row["stored"]) else f"{row['stored']:,.0f}"
-        rows.append([target, f"`{method}`", *cells, f"{row['parameters']:,.0f}", stored])
+        rows.append([target, f"`{method}`", *cells, f"{row['parameters']:,.0f}", _stored(row)])
     return _markdown(["target", "method", *SCENARIOS.values(), "parameters", "stored"], rows)
 
 
@@ -508,6 +510,11 @@ TABLES: dict[str, Callable[[], str]] = {
 def _sizes(row: pd.Series) -> list[str]:
     """Parameters in all and for each task, as text."""
     return [f"{row[name]:,.0f}" for name in ("parameters", "per_task")]
+
+
+def _stored(row: pd.Series | dict) -> str:
+    """How many numbers are kept beside the parameters, as text; joint training keeps all images, however many."""
+    return "all images" if pd.isna(row["stored"]) else f"{row['stored']:,.0f}"
 
 
 def _spread(deviation: float) -> str:

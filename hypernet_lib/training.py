@@ -57,7 +57,8 @@ class Learner:
         outliers: how many images of a step are shown once more, their pixels in another order, as of none of the
             classes (outlier exposure, Hendrycks et al., arXiv 1812.04606). "None of them" is a logit that is always 0:
             log-sum-exp of the others is then the log-odds of an image of this task against such an outlier. On permuted
-            tasks pixels are not to be centred, or an outlier is not what another task's image would be.
+            tasks, and where outliers are turned, pixels are not to be centred, or an outlier is not what another task's
+            image would be.
         outlier_order: of an outlier's pixels, "shuffled" (at random, one order in a step), or "turned" (a square image
             turned, mirrored or both).
         seed: decides the batches and the sampled tasks, both keyed by (seed, task, step).
