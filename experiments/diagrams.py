@@ -143,11 +143,14 @@ def hypernetwork(dark: bool = False) -> Figure:
     left, cell = 6.5, 0.15
     sheet.cells(left, middle, [14 * [""]], (cell, 0.2), written)
     sheet.cells(left + 14 * cell, middle, [2 * [""]], (cell, 0.2), hatch="xxxx")
-    sheet.cells(left, middle + 0.27, [14 * [""]], (cell, 0.2), memory, hatch="////")
-    for y, text in [(0.27, "snapshot $W^*$"), (0, "weights $W$  [$P$]"), (-0.34, "surplus,\ndropped")]:
+    sheet.cells(left, middle + 0.27, [14 * [""]], (cell, 0.2), memory)
+    sheet.cells(left, middle + 0.5, [14 * [""]], (cell, 0.2), memory, hatch="////")
+    for y, text in [(0.5, "snapshot $W_t^*$"), (0.27, "earlier tasks' $W_t$")]:
+        sheet.label(8.68, middle + y, text, ha="left")
+    for y, text in [(0, "weights $W$  [$P$]"), (-0.34, "surplus,\ndropped")]:
         sheet.label(8.98, middle + y, text, ha="left")
-    sheet.box(left, 3.65, 14 * cell, 0.34, r"memory loss  $\Vert W - W^*\Vert^2$", memory)
-    sheet.arrow((left + 7 * cell, middle + 0.37), (left + 7 * cell, 3.65))
+    sheet.box(left, 3.65, 14 * cell, 0.34, r"memory loss  $\Vert W_t - W_t^*\Vert^2$", memory)
+    sheet.arrow((left + 7 * cell, middle + 0.6), (left + 7 * cell, 3.65))
 
     # The target network, each part below the weights that it gets.
     sheet.panel(5.4, 0.08, 4.52, 1.62, written)

@@ -80,7 +80,9 @@ class Experiment(BaseModel):
     innernet_all_dims: list[Size] = Field([784, 300, 10], min_length=2, description="all widths of the target network")
     l2_regularization: Strength = Field(1e-6, description="weight decay on the head's kernel")
     l2_memory_regularization: Strength = Field(0.1, description="beta, the strength of the memory loss; 0: no memory")
-    iters_per_task: Size = Field(500, description="training steps for a task; task 0 gets twice as many")
+    iters_per_task: Size = Field(
+        500, description="training steps for a task; task 0 gets twice as many, but with separate"
+    )
 
     method: Literal[METHODS] = Field("hypernetwork", description="who learns: " + ", ".join(METHODS))
     dataset: str = Field("mnist", description="mnist, digits, or any TFDS set of single-channel images")

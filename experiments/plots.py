@@ -229,8 +229,9 @@ def accuracy_against_size(table: pd.DataFrame, published: pd.DataFrame) -> Figur
                 axes.plot(alike[column], alike["ACC"], color=style["color"])
             for some, fill in [(alike, style["color"]), (rows[~rows["alike"]], "none")]:
                 points = {**style, "markerfacecolor": fill, "linestyle": "", "capsize": 2}
-                axes.errorbar(some[column], some["ACC"], some["sd"].fillna(0), **points)
-            axes.plot([], [], **style, linestyle="", label=name)
+                axes.errorbar(some[column], some["ACC"], some["sd"], **points)
+            face = style["color"] if rows["alike"].any() else "none"
+            axes.plot([], [], **style, markerfacecolor=face, linestyle="", label=name)
             for _, row in rows.iterrows():
                 offset, ha = _beside(row, column, is_top=row["ACC"] == rows["ACC"].max())
                 place = {"xytext": offset, "textcoords": "offset points", "ha": ha}
@@ -243,23 +244,33 @@ def accuracy_against_size(table: pd.DataFrame, published: pd.DataFrame) -> Figur
         t for t in (0.5, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.96, 0.97, 0.98, 0.985) if t > table["ACC"].min() - 0.03
     ]
     panels[0].set_yticks(ticks, labels=ticks)
-    panels[0].set(xlabel="numbers that one more task adds", ylabel="accuracy after 100 tasks")
+    panels[0].set(xlabel="numbers that one more task adds", ylabel="accuracy after 100 tasks (stretched towards 1)")
     panels[1].set(xlabel="numbers in all, for 100 tasks")
     panels[1].plot([], [], "o", color="grey", markerfacecolor="none", label="hollow: more images, or dropped pixels")
     panels[1].legend(fontsize=8, loc="lower right")
     return _done(figure)
 
 
+# In the right panel, where points lie close together: which labels have another place than their like (see `_beside`).
+CROWDED = {
+    "784-39-10": ((5, -16), "left"),
+    "PR-BbB-SR": ((7, -3), "left"),
+    "big": ((-5, -7), "right"),
+    "few chunks": ((-6, -6), "right"),
+}
+
+
 def _beside(row: pd.Series, column: str, is_top: bool) -> tuple[tuple[int, int], str]:
     """Where a point's label is in the way of nothing: its offset in points, and which of its ends is there."""
+    if column == "parameters" and row["label"] in CROWDED:
+        return CROWDED[row["label"]]
     if row["method"] == "an embedding for each chunk":  # the uppermost line
         return (-6, 2), "right"
-    if row["method"] == "separate networks":  # the line below it, and right above that what was learned otherwise
-        return (5, -11) if row["alike"] else (6, -2), "left"
+    if row["method"] == "separate networks":  # the line below it, and above that what was learned otherwise
+        return ((5, -11), "left") if row["alike"] else ((0, 6), "center")
     if row["method"] == "published":
         return (0, 6) if is_top else (0, -11), "center"
-    between_the_lines = column == "parameters" and row[column] > 1e6
-    return ((-6, 2), "right") if between_the_lines else ((5, 4), "left")
+    return (5, 4), "left"
 
 
 def filling_matrix(metrics: pd.DataFrame, after: list[int]) -> Figure:

@@ -290,8 +290,8 @@ def check_residual(solve):
         d, D, e = (a - b for a, b in zip(exact[:3], exact[3:], strict=True))
         got = _array(_call(solve, h, h_then, A, A_then, b, b_then), "the residual")
         mistakes = {
-            "the change e = b - b* of the bias is missing": right - e,
-            "the bias itself is added where only its change belongs: e = b - b*": right - e + exact[2],
+            "the change b - b* of the bias is missing": right - e,
+            "the bias itself is added where only its change belongs: b - b*": right - e + exact[2],
             "d D is counted twice: if d meets the new A, it is the OLD h* that meets D": right + d @ D,
             "d D is missing: one of d and D must meet what is new, the other what is old": right - d @ D,
             "the sign is wrong: the residual is new minus old": -right,
@@ -301,7 +301,7 @@ def check_residual(solve):
         elif np.abs(got - right).max() > tolerance * np.abs(right).max():
             raise NotYet(
                 "digits are lost: where little has changed, large numbers are subtracted that agree in all but their "
-                "last digits. Take the differences d, D and e first, and multiply afterwards"
+                "last digits. Take the differences d, D and b - b* first, and multiply afterwards"
             )
 
 

@@ -67,8 +67,9 @@ def test_nothing_covers_a_text_and_all_can_be_read(name):
 def test_the_hypernetwork_names_each_of_its_parts_once(page):
     parts = [
         "hypernetwork", "chunk embeddings $c$", "task embedding $e$", "trunk $V$", "$h$  ", "head $A$, $b$",
-        "$C$ chunks of $S$ weights", "weights $W$", "surplus", "snapshot $W^*$", "memory loss", "target network",
-        "image", "logits", "cross- entropy", "forward", "gradient for this task", "gradient for earlier tasks",
+        "$C$ chunks of $S$ weights", "weights $W$", "surplus", "earlier tasks' $W_t$", "snapshot $W_t^*$",
+        "memory loss", "target network", "image", "logits", "cross- entropy", "forward", "gradient for this task",
+        "gradient for earlier tasks",
     ]  # fmt: skip
     texts = said(DRAWN[page])
     assert {part: sum(text.startswith(part) for text in texts) for part in parts} == dict.fromkeys(parts, 1)

@@ -100,7 +100,7 @@ MISTAKES = {
     ],
     8: [
         ("d @ A + h_then @ D + e", "h @ A + b - (h_then @ A_then + b_then)", "digits are lost"),
-        (" + e", "", "change e = b - b* of the bias is missing"),
+        (" + e", "", "change b - b* of the bias is missing"),
         (" + e", " + b", "only its change belongs"),
         ("h_then @ D", "h @ D", "counted twice"),
         ("d @ A ", "d @ A_then ", "d D is missing"),

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hypernet_lib.sizes import Sizes, count_weights
 
-Strength = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+Strength = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 
 
 class Settings(BaseModel):
