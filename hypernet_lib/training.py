@@ -17,6 +17,12 @@ from hypernet_lib.tasks import Tasks
 
 # Up to this many remembered tasks all of them are regularized, whatever `regularized_tasks` says (the original's rule).
 SAMPLE_ABOVE = 50
+# What those settings may be that are words.
+CHOICES = {
+    "updates": ("two", "two_states", "combined", "lookahead"),
+    "precision": ("float32", "bfloat16"),
+    "outlier_order": ("shuffled", "turned"),
+}
 
 
 class TrainingError(ArithmeticError):
@@ -105,8 +111,9 @@ class Learner:
             )
         if not 0 <= outliers <= batch_size:
             raise ValueError(f"outliers: got {outliers}; expected 0 to {batch_size}, the images in a step")
-        if outlier_order not in ("shuffled", "turned"):
-            raise ValueError(f"outlier_order: got {outlier_order!r}; expected shuffled or turned")
+        for name, word in {"updates": updates, "precision": precision, "outlier_order": outlier_order}.items():
+            if word not in CHOICES[name]:
+                raise ValueError(f"{name}: got {word!r}; expected {' or '.join(CHOICES[name])}")
         self.hypernet, self.target, self.tasks = hypernet, target, tasks
         self.batch_size, self.iters_per_task, self.seed = batch_size, iters_per_task, seed
         self.learning_rate, self.final_learning_rate_fraction = learning_rate, final_learning_rate_fraction

@@ -233,11 +233,6 @@ def test_turned_outliers_are_each_a_square_as_it_does_not_lie():
     assert len(set(found[:7])) == 7 and (0, 1, 2, 3) not in found and found[7:] == found[:2]
 
 
-def test_an_order_of_outliers_that_there_is_not_is_refused():
-    with pytest.raises(ValueError, match="outlier_order: got 'mirrored'; expected shuffled or turned"):
-        learner_of(PermutedTasks("digits", center_pixels=False), outliers=9, outlier_order="mirrored")
-
-
 def experiment_of(method, folder, **settings):
     settings = {"infer_task": "logsumexp", "infer_images": 60, "center_pixels": False, **settings}
     if method == "hypernetwork":

@@ -1,17 +1,19 @@
 """Learning: what moves and what does not, against plain formulas and known properties."""
 
 from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
 
+from experiments.parameters import Experiment
 from hypernet_lib.adam import Adam
 from hypernet_lib.hypernet import Hypernetwork
 from hypernet_lib.memory import remember
 from hypernet_lib.quiet import tf
 from hypernet_lib.targets import MLP, LeNet
 from hypernet_lib.tasks import PermutedTasks, TaskData
-from hypernet_lib.training import Learner, TrainingError
+from hypernet_lib.training import CHOICES, Learner, TrainingError
 
 
 @pytest.fixture(scope="module")
@@ -318,6 +320,13 @@ def test_data_that_no_task_can_have_are_refused_before_a_step(digits):
     with pytest.raises(ValueError, match="each of the pixels 0 to 63 once"):
         learner.learn(1)
     np.testing.assert_array_equal(learner.hypernet.head, before)
+
+
+@pytest.mark.parametrize("name, expected", CHOICES.items())
+def test_a_word_that_no_setting_knows_is_refused_and_an_experiment_knows_the_same_ones(digits, name, expected):
+    with pytest.raises(ValueError, match=f"{name}: got 'tow'; expected {' or '.join(expected)}"):
+        make(digits, **{name: "tow"})
+    assert get_args(Experiment.model_fields[name].annotation) == expected
 
 
 @pytest.mark.parametrize("after", [0, 2])
