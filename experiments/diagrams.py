@@ -129,7 +129,7 @@ def hypernetwork(dark: bool = False) -> Figure:
     sheet.cells(1.05, middle, [["$c_0$"], ["$c_1$"], ["⋮"], ["$c_{C-1}$"]], (0.55, row), shared)
     sheet.label(0.97, middle, "chunk\nembeddings\n$c$", ha="right")
     sheet.label(1.43, top + 0.32, "task embedding $e$;\nearlier ones frozen", ha="left")
-    sheet.funnel(2.5, middle, (C * row, C * row - 0.2), "trunk\n$V$")
+    sheet.funnel(2.5, middle, (C * row, C * row - 0.2), "trunk\n$V$, $v$")
     sheet.cells(3.45, middle, C * [3 * [""]], (0.17, row))
     sheet.label(3.705, top + 0.12, "$h$  [$C$, $k$]")
     sheet.funnel(4.3, middle, (C * row - 0.2, C * row), "head\n$A$, $b$")
@@ -185,8 +185,8 @@ def hypernetwork(dark: bool = False) -> Figure:
             sheet.arrow((x, 3.82), (x, top - slope), **remembering)
     legend = {
         "forward: embeddings become weights, an image becomes logits": {},
-        "gradient for this task: moves $e$, $c$, $V$, $A$ and $b$": gradient,
-        "gradient for earlier tasks: moves $c$, $V$, $A$ and $b$, but no $e$": remembering,
+        "gradient for this task: moves $e$, $c$, $V$, $v$, $A$ and $b$": gradient,
+        "gradient for earlier tasks: moves $c$, $V$, $v$, $A$ and $b$, but no $e$": remembering,
     }
     for y, (text, style) in zip((1.3, 0.95, 0.6), legend.items(), strict=True):
         sheet.arrow((0.2, y), (0.7, y), **style)
