@@ -269,7 +269,7 @@ def without_oracle(file: str) -> pd.DataFrame:
 
 
 def split() -> pd.DataFrame:
-    """Split tasks: a row for each method and target, the runs of params/split.yaml, in three scenarios.
+    """Split tasks: a row for each method and target, of params/split.yaml and split_lenet.yaml, in three scenarios.
 
     A run's name is its scenario's, its method's and its target's: `class-ewc-lenet`. A method with a network for each
     task has one run for all three, `separate-mlp`, whose `infer_task` finds the task of single images. Columns: for
@@ -277,12 +277,14 @@ def split() -> pd.DataFrame:
     deviation; `parameters` and `stored`, the largest of the three; `published told` and `published class`, what others
     measured. Raises ExperimentError where a run is not done.
     """
-    inferred, asked, records = without_oracle("split"), _seeds_together("split"), []
-    for name, row in over_seeds("split").iterrows():
+    files, records = ("split",), []
+    inferred, over = [pd.concat(map(table, files)) for table in (without_oracle, over_seeds)]
+    asked = {name: runs[0] for file in files for name, runs in _seeds_together(file).items()}
+    for name, row in over.iterrows():
         *scenario, method, target = name.split("-")
         found = {scenario[0] if scenario else "told": (row["ACC"], row["sd"])}
         if not scenario:
-            right = inferred.loc[(name, asked[name][0].infer_task, 1)]
+            right = inferred.loc[(name, asked[name].infer_task, 1)]
             found |= {"domain": (right["class_right"], right["sd"]), "class": (right["both_right"], right["both_sd"])}
         size = {"target": target, "method": method, **row[["parameters", "stored"]]}
         records += [{**size, "scenario": of, "ACC": mean, "sd": sd} for of, (mean, sd) in found.items()]
