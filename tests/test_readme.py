@@ -335,11 +335,16 @@ def test_what_is_right_when_nobody_names_the_task():
 
 def test_what_is_right_of_split_tasks():
     table, found, searched = split().loc["mlp"], without_oracle("split"), without_oracle("search_split")
-    taught, plain, alone = (
-        table.loc[name, "class"] for name in ("hypernetwork", "hypernetwork_not_taught", "separate")
+    taught, plain, alone, replay = (
+        table.loc[name, "class"] for name in ("hypernetwork", "hypernetwork_not_taught", "separate", "rehearsal")
     )
+    told = table.loc["joint", "told"] - table["told"]
+    assert set(told[told > 0.005].index) == {"in_a_row", "l2"}  # the others are within half a hundredth of joint
     assert f"digit right in {taught:.4f} of single images in place of {plain:.4f}" in TOLD
-    assert table.loc["rehearsal", "class"] < taught < table.loc["rehearsal", "published class"]
+    assert f"stored images of each task ({replay:.4f}, with a fourteenth of the numbers)" in TOLD
+    assert abs(taught - replay) < 0.001 and replay < table.loc["rehearsal", "published class"]
+    numbers = table["parameters"] + table["stored"]
+    assert int(numbers["hypernetwork"] / numbers["rehearsal"]) == 14
     three, ten = (found.loc[("hypernetwork-mlp", "logsumexp", n)] for n in (3, 10))
     assert f"together it is {three['both_right']:.4f}, with ten {ten['both_right']:.4f}" in TOLD
     assert ten["both_right"] == ten["told"]
@@ -349,10 +354,26 @@ def test_what_is_right_of_split_tasks():
     names = ("separate-outliers64", "separate_shuffled", "separate-outliers0", "separate-outliers256")
     right = [f"{searched.loc[(name, 'logsumexp', 1), 'both_right']:.4f}" for name in names]
     assert "in {} turned and {} shuffled; with none in {}, with 256 turned ones in {} (".format(*right) in TOLD
+    held = [table.loc[method, "class"] for method in ("ewc", "si")]
+    assert "EWC reaches {:.4f} and SI {:.4f}".format(*held) in TOLD
+    low = [table.loc[method, "class"] for method in ("l2", "in_a_row")]
+    assert "alike (L2) brings {:.4f}, a low rate alone {:.4f}".format(*low) in TOLD
+    assert f"published for EWC is {table.loc['ewc', 'published class']:.4f}" in TOLD
     accuracy = over_seeds("search_split")["ACC"]
-    held = accuracy[accuracy.index.str.fullmatch(r"class-(ewc|si|l2).*")].max()
-    told = accuracy[accuracy.index.str.startswith("told-ewc")].max()
-    assert f"EWC reaches {told:.4f}; with one head of ten outputs none of them comes above {held:.4f}" in TOLD
+    at_default = accuracy[accuracy.index.str.match("class-ewc-strength")].max()
+    lower = accuracy[accuracy.index.str.match("class-ewc-rate1e-05")].max()
+    assert f"no strength brings EWC above {at_default:.4f}, and at 1e-5 it has {lower:.4f}" in TOLD
+
+
+def test_a_high_rate_leaves_hardly_any_fisher_information_of_a_split_task():
+    asked = next(
+        e for e in load_experiments(PROJECT / "params" / "search_split.yaml") if e.run_name.startswith("class-ewc")
+    )
+    for rate, information, tolerance in [(1e-3, 0.14, 0.05), (1e-5, 24, 2)]:
+        learner = build(asked.model_copy(update={"learning_rate": rate})).learner
+        learner.learn(0)
+        assert learner.importance.numpy().sum() == pytest.approx(information, abs=tolerance)
+    assert "information of task 0 is 0.14 after learning at 1e-3, and 24 at 1e-5" in TOLD
 
 
 def test_what_freezing_does_on_permutations_and_where_the_first_tasks_are_narrow():

@@ -284,7 +284,7 @@ def test_split_tasks_have_a_row_for_each_method_with_three_scenarios():
     assert "all images" in shown["joint"] and "(0.7039)" in shown["separate_not_taught"]
 
 
-@pytest.mark.parametrize("file", ["split", "split_lenet"])
+@pytest.mark.parametrize("file", ["split"])
 def test_split_tasks_have_the_settings_that_were_best_on_validation_images(file):
     searched, chosen = (load_experiments(PROJECT / "params" / f"{name}.yaml") for name in (f"search_{file}", file))
     assert {e.evaluate_on for e in searched} == {"validation"} and {e.evaluate_on for e in chosen} == {"test"}
