@@ -277,7 +277,7 @@ def split() -> pd.DataFrame:
     deviation; `parameters` and `stored`, the largest of the three; `published told` and `published class`, what others
     measured. Raises ExperimentError where a run is not done.
     """
-    files, records = ("split",), []
+    files, records = ("split", "split_lenet"), []
     inferred, over = [pd.concat(map(table, files)) for table in (without_oracle, over_seeds)]
     asked = {name: runs[0] for file in files for name, runs in _seeds_together(file).items()}
     for name, row in over.iterrows():

@@ -365,6 +365,23 @@ def test_what_is_right_of_split_tasks():
     assert f"no strength brings EWC above {at_default:.4f}, and at 1e-5 it has {lower:.4f}" in TOLD
 
 
+def test_what_is_right_of_split_tasks_with_lenet():
+    table, mlp = split().loc["lenet"], split().loc["mlp"]
+    taught, plain, alone, replay, held = table.loc[
+        ["hypernetwork", "hypernetwork_not_taught", "separate", "rehearsal", "ewc"], "class"
+    ]
+    assert (
+        f"digit right in {taught:.4f}, not taught in {plain:.4f}, and is level with separate networks ({alone:.4f})"
+        in TOLD
+    )
+    assert abs(taught - alone) < 2 * table.loc["hypernetwork", "class sd"]
+    assert f"ahead of both, {replay:.4f}. EWC does worse than with the MLP, {held:.4f}" in TOLD
+    assert replay > max(taught, alone) and held < mlp.loc["ewc", "class"]
+    accuracy = over_seeds("search_split_lenet")["ACC"]
+    assert accuracy[accuracy.index.str.startswith("class-ewc")].idxmax().startswith("class-ewc-rate0.0001")
+    assert set(table.index) == set(mlp.index) - {"l2", "si", "in_a_row", "joint"}
+
+
 def test_a_high_rate_leaves_hardly_any_fisher_information_of_a_split_task():
     asked = next(
         e for e in load_experiments(PROJECT / "params" / "search_split.yaml") if e.run_name.startswith("class-ewc")

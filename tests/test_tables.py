@@ -280,11 +280,12 @@ def test_split_tasks_have_a_row_for_each_method_with_three_scenarios():
     assert table.loc[("mlp", "rehearsal"), "parameters"] == hidden + 10 * 401  # the largest of three
     assert table.loc[("mlp", "rehearsal"), "stored"] == 4 * 100 * (784 + 1)
     assert table.loc[("mlp", "rehearsal"), "published class"] == 0.8885
-    shown = {line.split(" | ")[1].strip("`"): line for line in TABLES["split"]().splitlines()}
-    assert "all images" in shown["joint"] and "(0.7039)" in shown["separate_not_taught"]
+    shown = {tuple(line.strip("| ").split(" | ")[:2]): line for line in TABLES["split"]().splitlines()}
+    assert "all images" in shown["mlp", "`joint`"] and "(0.7039)" in shown["mlp", "`separate_not_taught`"]
+    assert "(0.8550)" in shown["lenet", "`separate_not_taught`"]
 
 
-@pytest.mark.parametrize("file", ["split"])
+@pytest.mark.parametrize("file", ["split", "split_lenet"])
 def test_split_tasks_have_the_settings_that_were_best_on_validation_images(file):
     searched, chosen = (load_experiments(PROJECT / "params" / f"{name}.yaml") for name in (f"search_{file}", file))
     assert {e.evaluate_on for e in searched} == {"validation"} and {e.evaluate_on for e in chosen} == {"test"}
