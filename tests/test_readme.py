@@ -375,11 +375,15 @@ def test_what_is_right_of_split_tasks_with_lenet():
         in TOLD
     )
     assert abs(taught - alone) < 2 * table.loc["hypernetwork", "class sd"]
-    assert f"ahead of both, {replay:.4f}. EWC does worse than with the MLP, {held:.4f}" in TOLD
-    assert replay > max(taught, alone) and held < mlp.loc["ewc", "class"]
-    accuracy = over_seeds("search_split_lenet")["ACC"]
-    assert accuracy[accuracy.index.str.startswith("class-ewc")].idxmax().startswith("class-ewc-rate0.0001")
-    assert set(table.index) == set(mlp.index) - {"l2", "si", "in_a_row", "joint"}
+    assert f"ahead of both, {replay:.4f}. " in TOLD and replay > max(taught, alone)
+    methods = ["ewc", "si", "l2"]
+    assert "than with the MLP: EWC {:.4f}, SI {:.4f}, L2 {:.4f}. A low".format(*table.loc[methods, "class"]) in TOLD
+    assert (table.loc[methods, "class"] < mlp.loc[methods, "class"] - 0.05).all()
+    low = [over_seeds(f"search_split{end}").loc["class-in_a_row-rate1e-05", "just learned"] for end in ("_lenet", "")]
+    assert "at 1e-5 LeNet learns a task to {:.2f} in 500 steps, the MLP to {:.2f} (".format(*low) in TOLD
+    in_a_row, dense = (tables.loc["in_a_row"] for tables in (table, mlp))  # it forgets more, and not alike in all seeds
+    assert in_a_row["told"] < dense["told"] and in_a_row["told sd"] > 5 * dense["told sd"]
+    assert set(table.index) == set(mlp.index)
 
 
 def test_a_high_rate_leaves_hardly_any_fisher_information_of_a_split_task():
