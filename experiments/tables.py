@@ -6,6 +6,7 @@ them; their Markdown is in `TABLES`, by name.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterable
@@ -249,6 +250,17 @@ def compared() -> pd.DataFrame:
     return table.join(theirs[["published", "sem"]], on=["method", "told"])
 
 
+def compared_on_a_hundred() -> pd.DataFrame:
+    """Every method with a hundred tasks and the same target network, 784-300-10: as `compared`, nothing published.
+
+    Those of params/methods_100.yaml, and separate networks and the hypernetwork with our defaults, of other files.
+    """
+    others = {"separate": "units_300", "hundred_tasks": "big_network_big_regularization"}
+    tables = [over_seeds("methods_100"), *(over_seeds(file).loc[[run]] for file, run in others.items())]
+    table = pd.concat(tables)
+    return table.assign(minutes=table["seconds"] / 60)
+
+
 def without_oracle(file: str) -> pd.DataFrame:
     """What was right where nobody named the task: a row for each experiment of params/<file>.yaml, score and images.
 
@@ -420,7 +432,8 @@ def _methods(table: pd.DataFrame) -> str:
         accuracies = [f"{row['ACC']:.4f}{_spread(row['sd'])}", *_four(row, ["worst", "forgetting"])]
         told = "yes" if row["told"] else "no"
         sizes = [*_sizes(row), _stored(row)]
-        rows.append([f"`{row['method']}`", told, *accuracies, *sizes, f"{row['minutes']:.1f}"])
+        minutes = "" if pd.isna(row["minutes"]) else f"{row['minutes']:.1f}"
+        rows.append([f"`{row['method']}`", told, *accuracies, *sizes, minutes])
     if "published" in table:
         header.append("published ACC")
         for cells, (_, row) in zip(rows, table.iterrows(), strict=True):
@@ -429,18 +442,22 @@ def _methods(table: pd.DataFrame) -> str:
 
 
 def _methods_in_short() -> str:
-    """The ten tasks, a row for each method: not told the task, and told it; in brackets published; its numbers."""
-    table, rows = compared(), []
-    for method, group in table.groupby("method", sort=False):
+    """A row for each method: on ten tasks, not told the task and told it, in brackets published; on a hundred; size."""
+    ten, hundred = (
+        dict(list(table.groupby(["method", "told"], sort=False))) for table in (compared(), compared_on_a_hundred())
+    )
+    rows = []
+    for method in dict.fromkeys(method for method, _ in ten):
         cells = []
-        for told in (False, True):
-            found = group[group["told"] == told]
+        for table, told in itertools.product((ten, hundred), (False, True)):
+            found = table.get((method, told), pd.DataFrame(columns=["ACC", "published"]))
             assert len(found) <= 1, f"{method} has two rows of this kind"
-            theirs = "".join(f" ({x:.3f})" for x in found["published"].dropna())
+            theirs = "".join(f" ({x:.3f})" for x in found.get("published", pd.Series()).dropna())
             cells.append("".join(f"{x:.3f}" for x in found["ACC"]) + theirs)
-        (size,) = group[group["told"]].to_dict("records")
+        (size,) = hundred[method, True].to_dict("records")
         rows.append([f"`{method}`", *cells, f"{size['parameters']:,}", _stored(size)])
-    return _markdown(["method", "not told the task", "told the task", "learned", "kept"], rows)
+    header = ["method", "ten tasks, not told", "told", "a hundred, not told", "told", "learned", "kept"]
+    return _markdown(header, rows)
 
 
 def _without_oracle() -> str:
@@ -501,6 +518,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "thousands of tasks": _thousands,
     "methods in short": _methods_in_short,
     "methods on ten tasks": lambda: _methods(compared()),
+    "methods on a hundred tasks": lambda: _methods(compared_on_a_hundred()),
     "nobody names the task": _without_oracle,
     "split": _split,
     "the cost of a step": _step_cost,

@@ -17,6 +17,7 @@ from experiments.tables import (
     TABLES,
     by_size,
     compared,
+    compared_on_a_hundred,
     hundred_tasks,
     over_seeds,
     overview,
@@ -135,21 +136,42 @@ def test_separate_networks_have_the_rate_that_was_best_on_validation_images():
         assert experiment.evaluate_on == "validation" and mean == pytest.approx(statistics.mean(accuracies), abs=1e-9)
 
 
-def test_every_method_has_the_rate_and_the_strength_that_were_best_on_validation_images():
+@pytest.mark.parametrize("chosen", ["methods", "methods_100"])
+def test_every_method_has_the_rate_and_the_strength_that_were_best_on_validation_images(chosen):
     def choice(experiment):
         own = getattr(experiment, experiment.method, None)
         return experiment.learning_rate, getattr(own, "strength", None)
 
-    searched = load_experiments(PROJECT / "params" / "search_methods.yaml")
-    assert {experiment.evaluate_on for experiment in searched} == {"validation"}
-    chosen = [e for e in load_experiments(PROJECT / "params" / "methods.yaml") if e.method in ONE_NETWORK]
+    chosen = [e for e in load_experiments(PROJECT / "params" / f"{chosen}.yaml") if e.method in ONE_NETWORK]
     assert {experiment.evaluate_on for experiment in chosen} == {"test"}
     for one in chosen:
+        again = one.n_tasks_to_learn == 100 and one.method not in ("rehearsal", "joint")  # searched with a hundred, too
+        search = "search_methods_100" if again else "search_methods"
+        searched = load_experiments(PROJECT / "params" / f"{search}.yaml")
+        assert {experiment.evaluate_on for experiment in searched} == {"validation"}
         images = one.rehearsal.images_per_task
         like = [e for e in searched if (e.method, e.heads) == (one.method, one.heads)]
         like = [e for e in like if one.method != "rehearsal" or e.rehearsal.images_per_task == images]
-        best = max(like, key=lambda e: summary_of(f"search_methods/{e.run_name}")["ACC"])
+        best = max(like, key=lambda e, search=search: summary_of(f"{search}/{e.run_name}")["ACC"])
         assert choice(one) == choice(best) and len(like) > 1
+
+
+def test_methods_on_a_hundred_tasks_are_counted_by_hand():
+    table = compared_on_a_hundred()
+    finals = []
+    for seed in range(3):
+        rows = rows_of(f"methods_100/ewc-per_task-s{seed}/metrics.csv")
+        finals.append([r["accuracy"] for r in rows if r["learned"] == 100])
+    row, hidden = table.loc["ewc-per_task"], 784 * 300 + 300
+    assert [len(final) for final in finals] == [100, 100, 100]
+    assert row["ACC"] == pytest.approx(statistics.mean(map(statistics.mean, finals)), abs=1e-9)
+    assert row["sd"] == pytest.approx(statistics.stdev(map(statistics.mean, finals)), abs=1e-9)
+    assert row["worst"] == min(map(min, finals))
+    assert (row["parameters"], row["stored"]) == (hidden + 100 * 3010, 2 * hidden)
+    assert table.loc["rehearsal-per_task", "stored"] == 99 * 100 * 785
+    assert table.loc["units_300", "parameters"] == 100 * (hidden + 3010)
+    short = {line.split(" | ")[0].strip("| `"): line for line in TABLES["methods in short"]().splitlines()}
+    assert f"{row['ACC']:.3f} | {row['parameters']:,} | {row['stored']:,.0f}" in short["ewc"]
 
 
 def test_methods_are_compared_beside_what_others_measured():
