@@ -6,7 +6,6 @@ them; their Markdown is in `TABLES`, by name.
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 from collections.abc import Callable, Iterable
@@ -239,13 +238,12 @@ def _label(run: str, row: pd.Series) -> str:
 
 
 def compared() -> pd.DataFrame:
-    """Every method of params/methods.yaml: rows of `over_seeds`, and `minutes`; `published` where others measured it.
+    """Every method of params/methods.yaml: rows of `over_seeds`; `published` where others measured it.
 
     `published` is the accuracy that others found with that method on ten permutations, `sem` its standard error where
     they had several seeds.
     """
     table = over_seeds("methods")
-    table = table.assign(minutes=table["seconds"] / 60)
     theirs = pd.read_csv(PROJECT / "outputs" / "published" / "permuted_mnist_10.csv").set_index(["method", "told"])
     return table.join(theirs[["published", "sem"]], on=["method", "told"])
 
@@ -256,9 +254,7 @@ def compared_on_a_hundred() -> pd.DataFrame:
     Those of params/methods_100.yaml, and separate networks and the hypernetwork with our defaults, of other files.
     """
     others = {"separate": "units_300", "hundred_tasks": "big_network_big_regularization"}
-    tables = [over_seeds("methods_100"), *(over_seeds(file).loc[[run]] for file, run in others.items())]
-    table = pd.concat(tables)
-    return table.assign(minutes=table["seconds"] / 60)
+    return pd.concat([over_seeds("methods_100"), *(over_seeds(file).loc[[run]] for file, run in others.items())])
 
 
 def without_oracle(file: str) -> pd.DataFrame:
@@ -431,33 +427,35 @@ def _methods(table: pd.DataFrame) -> str:
     for _, row in table.iterrows():
         accuracies = [f"{row['ACC']:.4f}{_spread(row['sd'])}", *_four(row, ["worst", "forgetting"])]
         told = "yes" if row["told"] else "no"
-        sizes = [*_sizes(row), _stored(row)]
-        minutes = "" if pd.isna(row["minutes"]) else f"{row['minutes']:.1f}"
-        rows.append([f"`{row['method']}`", told, *accuracies, *sizes, minutes])
-    if "published" in table:
-        header.append("published ACC")
-        for cells, (_, row) in zip(rows, table.iterrows(), strict=True):
+        minutes = "" if pd.isna(row["seconds"]) else f"{row['seconds'] / 60:.1f}"
+        cells = [f"`{row['method']}`", told, *accuracies, *_sizes(row), _stored(row), minutes]
+        if "published" in table:
             cells.append("" if pd.isna(row["published"]) else f"{row['published']:.4f}{_spread(row['sem'])}")
-    return _markdown(header, rows)
+        rows.append(cells)
+    return _markdown([*header, "published ACC"] if "published" in table else header, rows)
 
 
 def _methods_in_short() -> str:
     """A row for each method: on ten tasks, not told the task and told it, in brackets published; on a hundred; size."""
     ten, hundred = (
-        dict(list(table.groupby(["method", "told"], sort=False))) for table in (compared(), compared_on_a_hundred())
+        table.set_index(["method", "told"], verify_integrity=True) for table in (compared(), compared_on_a_hundred())
     )
     rows = []
-    for method in dict.fromkeys(method for method, _ in ten):
-        cells = []
-        for table, told in itertools.product((ten, hundred), (False, True)):
-            found = table.get((method, told), pd.DataFrame(columns=["ACC", "published"]))
-            assert len(found) <= 1, f"{method} has two rows of this kind"
-            theirs = "".join(f" ({x:.3f})" for x in found.get("published", pd.Series()).dropna())
-            cells.append("".join(f"{x:.3f}" for x in found["ACC"]) + theirs)
-        (size,) = hundred[method, True].to_dict("records")
+    for method in ten.index.unique("method"):
+        cells = [_in_short(table, (method, told)) for table in (ten, hundred) for told in (False, True)]
+        size = hundred.loc[(method, True)]
         rows.append([f"`{method}`", *cells, f"{size['parameters']:,}", _stored(size)])
     header = ["method", "ten tasks, not told", "told", "a hundred, not told", "told", "learned", "kept"]
     return _markdown(header, rows)
+
+
+def _in_short(table: pd.DataFrame, key: tuple[str, bool]) -> str:
+    """A method's accuracy, in brackets what others published; empty where it was not run."""
+    if key not in table.index:
+        return ""
+    row = table.loc[key]
+    theirs = row.get("published")
+    return f"{row['ACC']:.3f}" + ("" if pd.isna(theirs) else f" ({theirs:.3f})")
 
 
 def _without_oracle() -> str:

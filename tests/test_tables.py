@@ -3,6 +3,7 @@
 import csv
 import json
 import statistics
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -39,6 +40,12 @@ def rows_of(path):
             {k: float(v) if k in ("learned", "task", "accuracy") else v for k, v in r.items()}
             for r in csv.DictReader(file)
         ]
+
+
+def finals_of(run, learned):
+    """The accuracies after so many tasks, a list for each of the seeds 0 to 2."""
+    tested = [rows_of(f"{run}-s{seed}/metrics.csv") for seed in range(3)]
+    return [[row["accuracy"] for row in rows if row["learned"] == learned] for rows in tested]
 
 
 def summary_of(run):
@@ -91,10 +98,7 @@ def test_experiments_that_differ_in_their_seed_alone_are_one_row_with_mean_and_s
     rows = over_seeds("best")
     assert list(rows.index) == ["best", "best_500"]
     for name, row in rows.iterrows():
-        finals = []
-        for seed in range(3):
-            metrics = rows_of(f"{name}-s{seed}/metrics.csv")
-            finals.append([r["accuracy"] for r in metrics if r["learned"] == 100])
+        finals = finals_of(name, 100)
         assert [len(final) for final in finals] == [100] * 3 and row["runs"] == 3
         assert row["ACC"] == pytest.approx(statistics.mean(map(statistics.mean, finals)), abs=1e-9)
         assert row["sd"] == pytest.approx(statistics.stdev(map(statistics.mean, finals)), abs=1e-9)
@@ -142,26 +146,24 @@ def test_every_method_has_the_rate_and_the_strength_that_were_best_on_validation
         own = getattr(experiment, experiment.method, None)
         return experiment.learning_rate, getattr(own, "strength", None)
 
+    searches = ("search_methods", "search_methods_100")
+    searched = {search: load_experiments(PROJECT / "params" / f"{search}.yaml") for search in searches}
+    assert {experiment.evaluate_on for tried in searched.values() for experiment in tried} == {"validation"}
     chosen = [e for e in load_experiments(PROJECT / "params" / f"{chosen}.yaml") if e.method in ONE_NETWORK]
     assert {experiment.evaluate_on for experiment in chosen} == {"test"}
     for one in chosen:
         again = one.n_tasks_to_learn == 100 and one.method not in ("rehearsal", "joint")  # searched with a hundred, too
-        search = "search_methods_100" if again else "search_methods"
-        searched = load_experiments(PROJECT / "params" / f"{search}.yaml")
-        assert {experiment.evaluate_on for experiment in searched} == {"validation"}
         images = one.rehearsal.images_per_task
-        like = [e for e in searched if (e.method, e.heads) == (one.method, one.heads)]
+        like = searched["search_methods_100" if again else "search_methods"]
+        like = [e for e in like if (e.method, e.heads) == (one.method, one.heads)]
         like = [e for e in like if one.method != "rehearsal" or e.rehearsal.images_per_task == images]
-        best = max(like, key=lambda e, search=search: summary_of(f"{search}/{e.run_name}")["ACC"])
+        best = max(like, key=lambda e: summary_of(f"{Path(e.logdir).name}/{e.run_name}")["ACC"])
         assert choice(one) == choice(best) and len(like) > 1
 
 
 def test_methods_on_a_hundred_tasks_are_counted_by_hand():
     table = compared_on_a_hundred()
-    finals = []
-    for seed in range(3):
-        rows = rows_of(f"methods_100/ewc-per_task-s{seed}/metrics.csv")
-        finals.append([r["accuracy"] for r in rows if r["learned"] == 100])
+    finals = finals_of("methods_100/ewc-per_task", 100)
     row, hidden = table.loc["ewc-per_task"], 784 * 300 + 300
     assert [len(final) for final in finals] == [100, 100, 100]
     assert row["ACC"] == pytest.approx(statistics.mean(map(statistics.mean, finals)), abs=1e-9)
@@ -177,10 +179,7 @@ def test_methods_on_a_hundred_tasks_are_counted_by_hand():
 def test_methods_are_compared_beside_what_others_measured():
     table = compared()
     row = table.loc["ewc-per_task"]
-    finals = []
-    for seed in range(3):
-        rows = rows_of(f"methods/ewc-per_task-s{seed}/metrics.csv")
-        finals.append([r["accuracy"] for r in rows if r["learned"] == 10])
+    finals = finals_of("methods/ewc-per_task", 10)
     assert row["ACC"] == pytest.approx(statistics.mean(map(statistics.mean, finals)), abs=1e-9)
     assert row["sd"] == pytest.approx(statistics.stdev(map(statistics.mean, finals)), abs=1e-9)
     assert (row["told"], row["published"], row["sem"]) == (True, 0.9596, 0.0006)
