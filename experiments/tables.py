@@ -33,6 +33,7 @@ from hypernet_lib.metrics import AccuracyMatrix, after_the_last
 RESULTS = ["ACC", "min", "BWT", "forgetting", "seconds"]  # of a finished run, in this order
 TESTED = [10, 20, 30, 50, 100]  # tasks learned when all so far were tested
 SCENARIOS = {"told": "task-incremental", "domain": "domain-incremental", "class": "class-incremental"}
+SOURCES = ["van de Ven and Tolias", "Henning et al."]  # of published accuracies on ten permutations, as in their table
 SEEDS = ["", "-s1", "-s2"]  # endings of the folders of a run that was made with seeds 0 to 2
 
 # Each experiment with 100 tasks: the original's logs, our runs with its settings, our runs with our defaults.
@@ -238,18 +239,22 @@ def _label(run: str, row: pd.Series) -> str:
 
 
 def compared() -> pd.DataFrame:
-    """Every method of params/methods.yaml: rows of `over_seeds`; `published` where others measured it.
+    """Every method on ten tasks with a target network of 784-300-10, params/methods.yaml: the rows of `over_seeds`."""
+    return over_seeds("methods")
 
-    `published` is the accuracy that others found with that method on ten permutations, `sem` its standard error where
-    they had several seeds.
+
+def compared_with_published() -> pd.DataFrame:
+    """Every method on ten tasks with 784-1000-1000-10, params/methods_large.yaml, beside what others measured.
+
+    The rows of `over_seeds`, with a column for each of the two SOURCES: the accuracy published there. `sem` is the
+    standard error of the first; the second had one run of each.
     """
-    table = over_seeds("methods")
     theirs = pd.read_csv(PROJECT / "outputs" / "published" / "permuted_mnist_10.csv").set_index(["method", "told"])
-    return table.join(theirs[["published", "sem"]], on=["method", "told"])
+    return over_seeds("methods_large").join(theirs, on=["method", "told"])
 
 
 def compared_on_a_hundred() -> pd.DataFrame:
-    """Every method with a hundred tasks and the same target network, 784-300-10: as `compared`, nothing published.
+    """Every method with a hundred tasks and 784-300-10: as `compared`.
 
     Those of params/methods_100.yaml, and separate networks and the hypernetwork with our defaults, of other files.
     """
@@ -423,30 +428,33 @@ def _by_size() -> str:
 
 def _methods(table: pd.DataFrame) -> str:
     header = ["method", "told the task", "ACC", "worst", "forgetting", "parameters", "per task", "stored", "minutes"]
+    sources = [source for source in SOURCES if source in table]
     rows = []
     for _, row in table.iterrows():
         accuracies = [f"{row['ACC']:.4f}{_spread(row['sd'])}", *_four(row, ["worst", "forgetting"])]
         told = "yes" if row["told"] else "no"
         minutes = "" if pd.isna(row["seconds"]) else f"{row['seconds'] / 60:.1f}"
         cells = [f"`{row['method']}`", told, *accuracies, *_sizes(row), _stored(row), minutes]
-        if "published" in table:
-            cells.append("" if pd.isna(row["published"]) else f"{row['published']:.4f}{_spread(row['sem'])}")
-        rows.append(cells)
-    return _markdown([*header, "published ACC"] if "published" in table else header, rows)
+        theirs = ["" if pd.isna(row[source]) else f"{row[source]:.4f}" for source in sources]
+        if theirs:
+            theirs[0] += _spread(row["sem"])
+        rows.append([*cells, *theirs])
+    return _markdown([*header, *sources], rows)
 
 
 def _methods_in_short() -> str:
-    """A row for each method: on ten tasks, not told the task and told it, in brackets published; on a hundred; size."""
-    ten, hundred = (
-        table.set_index(["method", "told"], verify_integrity=True) for table in (compared(), compared_on_a_hundred())
-    )
+    """A row for each method, not told the task and told it: ten tasks, in a larger network, a hundred; its size."""
+    tables = [
+        table.set_index(["method", "told"], verify_integrity=True)
+        for table in (compared(), compared_with_published(), compared_on_a_hundred())
+    ]
     rows = []
-    for method in ten.index.unique("method"):
-        cells = [_in_short(table, (method, told)) for table in (ten, hundred) for told in (False, True)]
-        size = hundred.loc[(method, True)]
+    for method in tables[0].index.unique("method"):
+        cells = [_in_short(table, (method, told)) for table in tables for told in (False, True)]
+        size = tables[-1].loc[(method, True)]
         rows.append([f"`{method}`", *cells, f"{size['parameters']:,}", _stored(size)])
-    header = ["method", "ten tasks, not told", "told", "a hundred, not told", "told", "learned", "kept"]
-    return _markdown(header, rows)
+    columns = [f"{tasks}{told}" for tasks in ("ten", "larger, ten", "hundred") for told in (", not told", ", told")]
+    return _markdown(["method", *columns, "learned", "kept"], rows)
 
 
 def _in_short(table: pd.DataFrame, key: tuple[str, bool]) -> str:
@@ -454,8 +462,8 @@ def _in_short(table: pd.DataFrame, key: tuple[str, bool]) -> str:
     if key not in table.index:
         return ""
     row = table.loc[key]
-    theirs = row.get("published")
-    return f"{row['ACC']:.3f}" + ("" if pd.isna(theirs) else f" ({theirs:.3f})")
+    theirs = ", ".join(f"{row[source]:.3f}" for source in SOURCES if not pd.isna(row.get(source)))
+    return f"{row['ACC']:.3f}" + (f" ({theirs})" if theirs else "")
 
 
 def _without_oracle() -> str:
@@ -516,6 +524,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "thousands of tasks": _thousands,
     "methods in short": _methods_in_short,
     "methods on ten tasks": lambda: _methods(compared()),
+    "methods beside published ones": lambda: _methods(compared_with_published()),
     "methods on a hundred tasks": lambda: _methods(compared_on_a_hundred()),
     "nobody names the task": _without_oracle,
     "split": _split,

@@ -20,6 +20,7 @@ from experiments.tables import (
     by_size,
     compared,
     compared_on_a_hundred,
+    compared_with_published,
     hundred_tasks,
     over_seeds,
     published,
@@ -272,12 +273,39 @@ def test_what_the_other_methods_reach():
     assert f"EWC reaches {told:.4f} told, with a head for each task, and {not_told:.4f} not" in TEACHING
     ours = [acc[method, True] for method in ("separate", "hypernetwork")]
     assert "save ten networks: {:.4f} from 2,385,100 numbers against {:.4f} from 2,973,101".format(*ours) in TEACHING
-    reached = {e: read_summary(f"outputs/methods_steps/{e}")["ACC"] for e in ("two_layers", "published_steps-per_task")}
-    not_told = read_summary("outputs/methods_steps/published_steps-shared")["ACC"]
-    one_layer, shared = [read_summary(f"outputs/methods/in_a_row-{kind}-s0")["ACC"] for kind in ("per_task", "shared")]
-    assert f"reaches {reached['published_steps-per_task']:.3f}, in place of {one_layer:.3f}" in TOLD
-    assert f"they matter: {not_told:.3f} in place of {shared:.3f}" in TOLD
-    assert f"lowers {one_layer:.3f} to {reached['two_layers']:.3f} when told" in TOLD
+
+
+def test_what_the_other_methods_reach_in_a_larger_network():
+    small, large = (table.set_index(["method", "told"]) for table in (compared(), compared_with_published()))
+    acc, before = large["ACC"], small["ACC"]
+    searched = over_seeds("search_methods_large")["ACC"]
+    wide, narrow = (searched.filter(like=name).max() for name in ("hypernetwork", "few_chunks"))
+    assert f"size reach {wide:.4f}, the 60 of the table, from a last hidden layer of 95 units, {narrow:.4f}." in TOLD
+    numbers = (large["parameters"] + large["stored"]).xs(True, level="told") / 1e6
+    sizes = [numbers[method] for method in ("hypernetwork", "ewc", "si", "l2")]
+    assert "it has {:.1f} million, EWC {:.1f}, SI {:.1f}, L2 {:.1f}.".format(*sizes) in TOLD
+    held = acc[[("ewc", True), ("si", True), ("l2", True)]]
+    assert held.max() + 0.01 < acc["hypernetwork", True] < before["separate", True] < acc["separate", True]
+    ewc = searched.filter(regex="ewc-per_task").max()
+    assert f"level with EWC ({wide:.4f} and {ewc:.4f} on validation images)" in TOLD and abs(wide - ewc) < 0.002
+    ten = large.loc[("separate", True), "parameters"] / 1e6, small.loc[("separate", True), "parameters"] / 1e6
+    assert "with {:.1f} million, and so are ten of 784-300-10, with {:.1f} million and".format(*ten) in TOLD
+    fast, slow = searched["base-in_a_row-per_task-rate0.001"], searched["base-in_a_row-per_task-rate0.0003"]
+    assert (
+        f"keeps {acc['in_a_row', True]:.4f} at 3e-4, and at 1e-3 {fast:.4f} (validation" in TOLD and fast < slow - 0.04
+    )
+    assert f"EWC, SI and L2 are within {held.max() - held.min():.4f} of each other" in TOLD
+    assert 0.007 < held.min() - acc["in_a_row", True] < held.max() - acc["in_a_row", True] < 0.012
+    for method in ("ewc", "si"):
+        assert f"{acc[method, False]:.4f} in place of {before[method, False]:.4f}" in TOLD
+        assert acc[method, False] < before[method, False]
+    assert f"gains, {acc['joint', False]:.4f} in place of {before['joint', False]:.4f}" in TOLD
+    ahead = acc - large["van de Ven and Tolias"]
+    told = ahead["in_a_row", True], acc["in_a_row", True] - large.loc[("in_a_row", True), "Henning et al."]
+    in_a_row = "told by {:.3f} ({:.3f} of Henning et al.), not told by {:.3f}.".format(*told, ahead["in_a_row", False])
+    assert in_a_row in TOLD
+    both = [ahead["ewc", True], ahead["si", True], -ahead["ewc", False], -ahead["si", False]]
+    assert "EWC and SI are {:.3f} and {:.3f} ahead; not told, {:.3f} and {:.3f} behind.".format(*both) in TOLD
 
 
 def test_what_the_other_methods_reach_with_a_hundred_tasks():

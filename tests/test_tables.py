@@ -1,15 +1,15 @@
 """The tables of results against the runs' own files, read row by row; and what is made from other files is current."""
 
 import csv
+import itertools
 import json
 import statistics
-from pathlib import Path
 
 import nbformat
 import pytest
 
 from experiments import tables
-from experiments.baselines.settings import ONE_NETWORK
+from experiments.baselines.settings import METHODS, ONE_NETWORK
 from experiments.files import load_experiments
 from experiments.parameters import Experiment, ExperimentError, is_used
 from experiments.report import CELLS, TEMPLATE, parameters_cell, with_parameters
@@ -19,6 +19,7 @@ from experiments.tables import (
     by_size,
     compared,
     compared_on_a_hundred,
+    compared_with_published,
     hundred_tasks,
     over_seeds,
     overview,
@@ -140,25 +141,30 @@ def test_separate_networks_have_the_rate_that_was_best_on_validation_images():
         assert experiment.evaluate_on == "validation" and mean == pytest.approx(statistics.mean(accuracies), abs=1e-9)
 
 
-@pytest.mark.parametrize("chosen", ["methods", "methods_100"])
-def test_every_method_has_the_rate_and_the_strength_that_were_best_on_validation_images(chosen):
+@pytest.mark.parametrize(
+    "file, search, searched",
+    [
+        ("methods", "search_methods", ONE_NETWORK),
+        ("methods_large", "search_methods_large", METHODS),
+        ("methods_100", "search_methods_100", ("in_a_row", "l2", "ewc", "si")),
+        ("methods_100", "search_methods", ("rehearsal", "joint")),
+    ],
+)
+def test_every_method_has_the_rate_and_the_strength_that_were_best_on_validation_images(file, search, searched):
     def choice(experiment):
         own = getattr(experiment, experiment.method, None)
-        return experiment.learning_rate, getattr(own, "strength", None)
+        return experiment.learning_rate, getattr(own, "strength", None), experiment.num_chunks
 
-    searches = ("search_methods", "search_methods_100")
-    searched = {search: load_experiments(PROJECT / "params" / f"{search}.yaml") for search in searches}
-    assert {experiment.evaluate_on for tried in searched.values() for experiment in tried} == {"validation"}
-    chosen = [e for e in load_experiments(PROJECT / "params" / f"{chosen}.yaml") if e.method in ONE_NETWORK]
-    assert {experiment.evaluate_on for experiment in chosen} == {"test"}
+    tried = load_experiments(PROJECT / "params" / f"{search}.yaml")
+    assert {experiment.evaluate_on for experiment in tried} == {"validation"}
+    chosen = [e for e in load_experiments(PROJECT / "params" / f"{file}.yaml") if e.method in searched]
+    assert {e.method for e in chosen} == set(searched) and {e.evaluate_on for e in chosen} == {"test"}
     for one in chosen:
-        again = one.n_tasks_to_learn == 100 and one.method not in ("rehearsal", "joint")  # searched with a hundred, too
-        images = one.rehearsal.images_per_task
-        like = searched["search_methods_100" if again else "search_methods"]
-        like = [e for e in like if (e.method, e.heads) == (one.method, one.heads)]
-        like = [e for e in like if one.method != "rehearsal" or e.rehearsal.images_per_task == images]
-        best = max(like, key=lambda e: summary_of(f"{Path(e.logdir).name}/{e.run_name}")["ACC"])
+        like = [e for e in tried if (e.method, e.heads) == (one.method, one.heads)]
+        like = [e for e in like if one.method != "rehearsal" or e.rehearsal.images_per_task == 100]
+        best = max(like, key=lambda e: summary_of(f"{search}/{e.run_name}")["ACC"])
         assert choice(one) == choice(best) and len(like) > 1
+        assert all(e.innernet_all_dims == one.innernet_all_dims for e in like)
 
 
 def test_methods_on_a_hundred_tasks_are_counted_by_hand():
@@ -176,17 +182,31 @@ def test_methods_on_a_hundred_tasks_are_counted_by_hand():
     assert f"{row['ACC']:.3f} | {row['parameters']:,} | {row['stored']:,.0f}" in short["ewc"]
 
 
-def test_methods_are_compared_beside_what_others_measured():
-    table = compared()
+@pytest.mark.parametrize(
+    "table, hidden", [(compared, [784, 300]), (compared_with_published, [784, 1000, 1000])], ids=["small", "large"]
+)
+def test_methods_on_ten_tasks_are_counted_by_hand(table, hidden):
+    table = table()
     row = table.loc["ewc-per_task"]
-    finals = finals_of("methods/ewc-per_task", 10)
+    finals = finals_of("methods/ewc-per_task" if hidden == [784, 300] else "methods_large/ewc-per_task", 10)
     assert row["ACC"] == pytest.approx(statistics.mean(map(statistics.mean, finals)), abs=1e-9)
     assert row["sd"] == pytest.approx(statistics.stdev(map(statistics.mean, finals)), abs=1e-9)
-    assert (row["told"], row["published"], row["sem"]) == (True, 0.9596, 0.0006)
-    assert row["stored"] == 2 * (784 * 300 + 300) and row["per_task"] == 3010
-    assert (table["published"].count(), table["sem"].count()) == (10, 8)
+    shared = sum(n * m + m for n, m in itertools.pairwise(hidden))
+    head = hidden[-1] * 10 + 10
+    assert (row["parameters"], row["stored"], row["per_task"]) == (shared + 10 * head, 2 * shared, head)
+    assert table.loc["separate", "parameters"] == 10 * (shared + head)
+
+
+def test_methods_are_compared_beside_what_others_measured():
+    table = compared_with_published()
+    row = table.loc["ewc-per_task"]
+    theirs = (True, 0.9596, 0.0006, 0.9473)
+    assert (*row[["told", "van de Ven and Tolias", "sem", "Henning et al."]],) == theirs
+    assert table[["van de Ven and Tolias", "sem", "Henning et al."]].count().tolist() == [8, 8, 4]
     shown = {line.split(" | ")[0].strip("| `"): line for line in TABLES["methods in short"]().splitlines()}
-    assert f"{row['ACC']:.3f} (0.960)" in shown["ewc"] and "all images" in shown["joint"]
+    assert f"{row['ACC']:.3f} (0.960, 0.947)" in shown["ewc"] and "all images" in shown["joint"]
+    (line,) = [line for line in TABLES["methods beside published ones"]().splitlines() if "`ewc` | yes" in line]
+    assert line.endswith(" | 0.9596 ± 0.0006 | 0.9473 |")
 
 
 def test_the_best_run_is_counted_by_hand_and_chosen_on_validation_images():
