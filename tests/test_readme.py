@@ -308,6 +308,24 @@ def test_what_the_other_methods_reach_in_a_larger_network():
     assert "EWC and SI are {:.3f} and {:.3f} ahead; not told, {:.3f} and {:.3f} behind.".format(*both) in TOLD
 
 
+def test_what_published_settings_reach():
+    kept = over_seeds("methods_published")["ACC"]
+    ours = {
+        name: read_summary(f"outputs/methods_large/{name}-s0")["ACC"]
+        for name in ("in_a_row-per_task", "in_a_row-shared")
+    }
+    told, not_told, ewc, si = kept[["in_a_row-per_task", "in_a_row-shared", "ewc-shared", "si-shared"]]
+    assert f"in a row keeps {told:.4f} told, as with ours, and {not_told:.4f} not told, below theirs; EWC" in TOLD
+    assert f"EWC and SI, not told, keep {ewc:.4f} and {si:.4f}, less than with ours" in TOLD
+    large = compared_with_published()
+    assert ewc < large.loc["ewc-shared", "ACC"] - 0.01 and si < large.loc["si-shared", "ACC"] - 0.01
+    assert not_told < large.loc["in_a_row-shared", "van de Ven and Tolias"]
+    assert abs(told - large.loc["in_a_row-per_task", "ACC"]) < 0.003
+    uncentred = kept[["uncentred-per_task", "uncentred-shared"]]
+    assert "keeps {:.4f} told and {:.4f} not told (seed 0; centred".format(*uncentred) in TOLD
+    assert "centred {:.4f} and {:.4f}). We".format(*ours.values()) in TOLD
+
+
 def test_what_the_other_methods_reach_with_a_hundred_tasks():
     table = compared_on_a_hundred()
     acc = {(row["method"], row["told"]): row["ACC"] for _, row in table.iterrows()}
