@@ -109,7 +109,9 @@ class Experiment(BaseModel):
         1.0, description="size of the head's initial kernel; 1: as Glorot and Bengio draw it"
     )
     hypernet_activation: Literal["relu", "leaky_relu", "gelu"] = Field("gelu", description="the trunk's nonlinearity")
-    center_pixels: bool = Field(True, description="subtract each pixel's own mean, not the mean of all pixels")
+    pixels: Literal["centred", "standardised", "raw"] = Field(
+        "centred", description="raw: 0 to 1; standardised: by mean and deviation; centred: each by own mean"
+    )
     freeze_shared_after: Literal["never"] | Annotated[int, Field(ge=0, le=1_000_000)] = Field(
         "never", description="tasks after which what they share is frozen, 0: from the start; or never"
     )
@@ -140,6 +142,9 @@ class Experiment(BaseModel):
 
     heads: Literal["shared", "per_task"] = Field(
         "shared", description="last layer of a network that is not generated: one for all tasks, or per_task"
+    )
+    network_init: Literal["glorot", "torch"] = Field(
+        "glorot", description="first weights where none are generated: glorot, or torch, as PyTorch's layers"
     )
     l2: L2Settings = L2Settings()
     ewc: EWCSettings = EWCSettings()
@@ -211,9 +216,9 @@ class Experiment(BaseModel):
             )
         if self.outliers > self.batch_size:
             raise ValueError(f"outliers: got {self.outliers}; expected at most batch_size, {self.batch_size}")
-        if self.outliers and self.center_pixels and (self.tasks == "permuted" or self.outlier_order == "turned"):
+        if self.outliers and self.pixels == "centred" and (self.tasks == "permuted" or self.outlier_order == "turned"):
             raise ValueError(
-                "outliers: expected center_pixels: false beside them where tasks are permuted or outliers turned; with "
+                "outliers: expected pixels: standardised beside them where tasks are permuted or outliers turned; with "
                 "a mean of its own for each pixel, an image in another order is not what another task's would be"
             )
         if self.outliers and self.outlier_order == "turned" and height != width:
@@ -342,6 +347,8 @@ def users(key: str) -> tuple[str, ...]:
         return ("hypernetwork",)
     if key in OF_NETWORKS_OF_TASKS:
         return ("hypernetwork", "separate")
+    if key == "network_init":
+        return tuple(method for method in METHODS if method != "hypernetwork")
     return (key,) if key in SETTINGS else ONE_NETWORK if key == "heads" else METHODS
 
 

@@ -69,19 +69,23 @@ class DatasetTasks:
     """What families of tasks of one data set have in common: its images, normalised; each says what its tasks show.
 
     Attributes, all NumPy arrays on the host; N training and M test images of P = height * width pixels:
-        train_images [N, P], test_images [M, P]: float32, normalised with the training pixels' mean and standard
-            deviation: over all pixels together, but the mean over each pixel for itself where `center_pixels` says so
+        train_images [N, P], test_images [M, P]: float32, as `pixels` says. "raw" go from 0, black, to 1; "standardised"
+            have the mean of all training pixels subtracted and are divided by their standard deviation; "centred" have
+            each pixel's own mean subtracted, and are divided by the deviation of all
         train_labels [N], test_labels [M]: int32
         image_shape: (height, width); n_classes: number of classes
 
     With `evaluate_on` "validation" the test images are the last twelfth of the training images (5,000 of MNIST's), and
     are not trained on: settings are chosen on those, and results measured on "test".
 
-    Raises DataError where the data set cannot be had.
+    Raises DataError where the data set cannot be had, and ValueError for pixels of another kind.
     """
 
-    def __init__(self, dataset: str, center_pixels: bool, evaluate_on: str):
-        self.dataset, self.evaluate_on = dataset, evaluate_on
+    def __init__(self, dataset: str, pixels: str, evaluate_on: str):
+        means = {"centred": 0, "standardised": None}  # over which axes there is one
+        if pixels != "raw" and pixels not in means:
+            raise ValueError(f"pixels: got {pixels!r}; expected 'centred', 'standardised' or 'raw'")
+        self.dataset, self.pixels, self.evaluate_on = dataset, pixels, evaluate_on
         *shape, self.n_classes = describe_dataset(dataset)
         self.image_shape = tuple(shape)
         (train_images, train_labels), (test_images, test_labels) = load_dataset(dataset)
@@ -89,8 +93,10 @@ class DatasetTasks:
             n = len(train_labels) - len(train_labels) // 12
             test_images, test_labels = train_images[n:], train_labels[n:]
             train_images, train_labels = train_images[:n], train_labels[:n]
-        self._mean = train_images.mean(axis=0 if center_pixels else None, dtype=np.float64).reshape(-1)  # [P] or [1]
-        self._std = train_images.std(dtype=np.float64)
+        self._mean, self._std = np.zeros(1), float(train_images.max())
+        if pixels != "raw":
+            self._mean = train_images.mean(means[pixels], dtype=np.float64).reshape(-1)  # [P] or [1]
+            self._std = train_images.std(dtype=np.float64)
         self.train_images = self._normalised(train_images)  # [N, P]
         self.test_images = self._normalised(test_images)  # [M, P]
         self.train_labels = train_labels.astype(np.int32)  # [N]
@@ -144,11 +150,11 @@ class PermutedTasks(DatasetTasks):
         self,
         dataset: str = "mnist",
         seed: int = 0,
-        center_pixels: bool = True,
+        pixels: str = "centred",
         evaluate_on: str = "test",
         narrow_tasks: int = 0,
     ):
-        super().__init__(dataset, center_pixels, evaluate_on)
+        super().__init__(dataset, pixels, evaluate_on)
         self.seed, self.narrow_tasks = seed, narrow_tasks
         self._subtracted = (self._mean / self._std).astype(np.float32)  # [P], or [1]: each pixel's own, or that of all
 
@@ -183,9 +189,9 @@ class RotatedTasks(DatasetTasks):
     """
 
     def __init__(
-        self, dataset: str = "mnist", degrees: float = 10.0, center_pixels: bool = True, evaluate_on: str = "test"
+        self, dataset: str = "mnist", degrees: float = 10.0, pixels: str = "centred", evaluate_on: str = "test"
     ):
-        super().__init__(dataset, center_pixels, evaluate_on)
+        super().__init__(dataset, pixels, evaluate_on)
         self.degrees = degrees
 
     def show(self, task, images, labels):
@@ -212,10 +218,10 @@ class SplitTasks(DatasetTasks):
         dataset: str = "mnist",
         classes: int = 2,
         relabel: bool = True,
-        center_pixels: bool = True,
+        pixels: str = "centred",
         evaluate_on: str = "test",
     ):
-        super().__init__(dataset, center_pixels, evaluate_on)
+        super().__init__(dataset, pixels, evaluate_on)
         self.classes, self.relabel, self.n_tasks = classes, relabel, self.n_classes // classes
         if relabel:
             self.n_classes = classes

@@ -33,27 +33,28 @@ def test_task_0_of_rotated_tasks_shows_the_images_as_they_are_and_a_whole_turn_t
         assert tasks.train(task).images is tasks.train_images and tasks.test(task).images is tasks.test_images
 
 
-@pytest.mark.parametrize("center_pixels", [True, False])
-def test_a_quarter_turn_is_that_of_numpy_with_the_same_normalisation(center_pixels):
-    tasks = RotatedTasks("digits", degrees=90, center_pixels=center_pixels)
+@pytest.mark.parametrize("pixels", ["centred", "standardised", "raw"])
+def test_a_quarter_turn_is_that_of_numpy_with_the_same_normalisation(pixels):
+    tasks = RotatedTasks("digits", degrees=90, pixels=pixels)
     (train, _), (test, labels) = load_dataset("digits")
-    mean = train.mean(axis=0) if center_pixels else train.mean()
+    mean = {"centred": train.mean(axis=0), "standardised": train.mean(), "raw": 0}[pixels]
+    divisor = 16 if pixels == "raw" else train.std()
     for task in (1, 2, 3):
         turned = np.rot90(test.reshape(-1, 8, 8), k=task, axes=(1, 2)).reshape(-1, 64)  # anticlockwise
         found = tasks.test(task)
-        np.testing.assert_allclose(found.images, (turned - mean) / train.std(), atol=1e-4)
+        np.testing.assert_allclose(found.images, (turned - mean) / divisor, atol=1e-4)
         np.testing.assert_array_equal(found.labels, labels)
         assert found.permutation is None and found.images.dtype == np.float32
 
 
 def test_a_small_turn_keeps_the_middle_and_brings_black_corners_in():
-    tasks = RotatedTasks("digits", degrees=45, center_pixels=False)
+    tasks = RotatedTasks("digits", degrees=45, pixels="standardised")
     black = tasks.train_images.min()
     corners = tasks.train(1).images.reshape(-1, 8, 8)[:, [0, 0, -1, -1], [0, -1, 0, -1]]
     np.testing.assert_allclose(corners, black, atol=1e-4)
     alike = []
     for degrees in (1, 5, 20):
-        turned = RotatedTasks("digits", degrees=degrees, center_pixels=False).train(1).images
+        turned = RotatedTasks("digits", degrees=degrees, pixels="standardised").train(1).images
         alike.append(np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(turned, tasks.train_images, strict=True)]))
     assert alike[0] > 0.97 and alike[0] > alike[1] > alike[2]
 
@@ -112,6 +113,36 @@ def test_a_convolutions_initial_weights_are_as_keras_draws_them():
         limit = np.sqrt(6 / fans)
         assert 0.9 * limit < abs(kernel).max() <= limit and abs(kernel.std() - limit / np.sqrt(3)) < 0.1 * limit
     assert not bias.any()
+
+
+@pytest.mark.parametrize("target", [LeNet(), MLP([64, 900, 10])], ids=["lenet", "mlp"])
+def test_pytorchs_initial_weights_have_the_bounds_of_its_documentation(target):
+    """torch.nn.Linear and Conv2d: kernel and bias uniform in +-sqrt(k), k = 1 / (window * inputs)."""
+    weights, at = initial_weights(target, 0, 0, "torch"), 0
+    for kernel, bias in zip(target.shapes[::2], target.shapes[1::2], strict=True):
+        limit = 1 / np.sqrt(np.prod(kernel[:-1]))
+        for n in (np.prod(kernel), np.prod(bias)):
+            some, at = weights[at : at + n], at + n
+            assert abs(some).max() <= limit and some.any()
+            if n > 100:
+                assert abs(some).max() > 0.9 * limit and abs(some.std() - limit / np.sqrt(3)) < 0.1 * limit
+    assert at == len(weights) and weights.dtype == np.float32
+
+
+@pytest.mark.parametrize("method, more", [("separate", {}), ("in_a_row", {}), ("in_a_row", {"heads": "per_task"})])
+@pytest.mark.parametrize("network_init", ["glorot", "torch"])
+def test_networks_start_as_the_experiment_asks(method, more, network_init):
+    asked = experiment_of(method, innernet_all_dims=[64, 9, 10], network_init=network_init, **more)
+    network, n_of_head = build(asked).learner.hypernet, 9 * 10 + 10
+    first, second = (initial_weights(MLP([64, 9, 10]), 0, task, network_init) for task in (0, 1))
+    np.testing.assert_array_equal(network.weights(network.task_embeddings[0]), first)
+    if more:
+        np.testing.assert_array_equal(network.task_embeddings[1], second[-n_of_head:])
+
+
+def test_an_unknown_way_to_start_is_refused():
+    with pytest.raises(ValueError, match="network_init: got 'keras'; expected 'glorot' or 'torch'"):
+        initial_weights(MLP([64, 9, 10]), 0, 0, "keras")
 
 
 def test_joint_training_on_tasks_of_their_own_images_draws_each_tasks_own():
@@ -247,12 +278,10 @@ def test_a_family_is_built_with_its_settings():
 
 
 @pytest.mark.parametrize("family, dims", [("rotated", [64, 9, 10]), ("split", [64, 9, 2])])
-@pytest.mark.parametrize("center_pixels", [True, False])
-def test_every_family_can_be_measured_on_validation_images_centred_or_not(family, dims, center_pixels):
-    one = experiment_of(
-        "separate", tasks=family, innernet_all_dims=dims, evaluate_on="validation", center_pixels=center_pixels
-    )
-    tasks, like = build(one).tasks, PermutedTasks("digits", center_pixels=center_pixels, evaluate_on="validation")
+@pytest.mark.parametrize("pixels", ["centred", "standardised", "raw"])
+def test_every_family_can_be_measured_on_validation_images_whatever_their_pixels(family, dims, pixels):
+    one = experiment_of("separate", tasks=family, innernet_all_dims=dims, evaluate_on="validation", pixels=pixels)
+    tasks, like = build(one).tasks, PermutedTasks("digits", pixels=pixels, evaluate_on="validation")
     np.testing.assert_array_equal(tasks.train_images, like.train_images)
     shown = sum(len(tasks.test(task).labels) for task in range(5)) if family == "split" else len(tasks.test(1).labels)
     assert shown == len(like.test_labels) == 119

@@ -30,31 +30,37 @@ def learner_of(tasks, n_tasks=N_TASKS, **settings):
     return Learner(hypernet, target, tasks, batch_size=32, iters_per_task=40, **settings)
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["centred", "not centred"])
+@pytest.fixture(scope="module", params=["centred", "standardised", "raw"])
 def learner(request):
-    learner = learner_of(PermutedTasks("digits", center_pixels=request.param))
+    learner = learner_of(PermutedTasks("digits", pixels=request.param))
     for task in range(N_TASKS):
         learner.learn(task)
     return learner
 
 
+def normalisation(tasks):
+    """What is subtracted from each pixel [64], and what they are divided by."""
+    pixels = load_dataset("digits")[0][0]
+    mean = {"centred": pixels.mean(axis=0), "standardised": np.full(64, pixels.mean()), "raw": np.zeros(64)}
+    return mean[tasks.pixels], 16 if tasks.pixels == "raw" else pixels.std()
+
+
 def plainly(learner, raw):
     """What every candidate says of raw pixels [M, 64] as they are shown, by NumPy alone: scores and classes, [M, T]."""
     pixels = load_dataset("digits")[0][0]
-    is_centred = len(np.unique(learner.tasks.seen_by(0, np.zeros([1, 64])))) > 1
-    mean = pixels.mean(axis=0) if is_centred else np.full(64, pixels.mean())
+    mean, divisor = normalisation(learner.tasks)
     weights = learner.hypernet.generate(learner.hypernet.task_embeddings).numpy()
     scores, classes = {score: [] for score in SCORES}, []
     for task in range(N_TASKS):
         order = learner.tasks.permutation(task)
-        x = (raw - mean[order]) / pixels.std()
+        x = (raw - mean[order]) / divisor
         W1, b1, W2, b2 = np.split(weights[task], np.cumsum([64 * 20, 20, 20 * 10]))
         logits = np.maximum(x @ W1.reshape(64, 20) + b1, 0) @ W2.reshape(20, 10) + b2
         p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         scores["logsumexp"].append(np.log(np.exp(logits).sum(axis=1)))
         scores["max_logit"].append(logits.max(axis=1))
         scores["entropy"].append((p * np.log(p)).sum(axis=1))
-        scores["mean_image"].append(-((raw - pixels.mean(axis=0)[order]) ** 2).sum(axis=1) / pixels.var())
+        scores["mean_image"].append(-((raw - pixels.mean(axis=0)[order]) ** 2).sum(axis=1) / divisor**2)
         classes.append(logits.argmax(axis=1))
     return {score: np.stack(values, axis=1) for score, values in scores.items()}, np.stack(classes, axis=1)
 
@@ -84,8 +90,8 @@ def check_against_plain_numpy(learner, n=12):
 
 def test_candidates_say_what_plain_numpy_finds_from_raw_pixels(learner):
     raw = np.concatenate([raw_images(learner.tasks, task, 10)[0] for task in range(N_TASKS)])
-    std = load_dataset("digits")[0][0].std()
-    found, (scores, classes) = candidates(learner, raw / std, N_TASKS), plainly(learner, raw)
+    _, divisor = normalisation(learner.tasks)
+    found, (scores, classes) = candidates(learner, raw / divisor, N_TASKS), plainly(learner, raw)
     np.testing.assert_array_equal(found.classes, classes)
     for score in SCORES[:3]:
         np.testing.assert_allclose(found.scores[score], scores[score], rtol=1e-4, atol=1e-4)
@@ -204,7 +210,7 @@ def test_outliers_are_classified_as_none_of_the_classes_by_a_logit_that_is_zero(
 
 
 def test_outliers_are_a_steps_first_images_in_an_order_of_pixels_drawn_anew():
-    learner = learner_of(PermutedTasks("digits", center_pixels=False), outliers=3)
+    learner = learner_of(PermutedTasks("digits", pixels="standardised"), outliers=3)
     images = tf.constant(np.random.default_rng(0).normal(size=[5, 64]), tf.float32)
     labels = tf.range(5)
     orders = []
@@ -218,7 +224,7 @@ def test_outliers_are_a_steps_first_images_in_an_order_of_pixels_drawn_anew():
 
 
 def test_turned_outliers_are_each_a_square_as_it_does_not_lie():
-    learner = learner_of(PermutedTasks("digits", center_pixels=False), outliers=9, outlier_order="turned")
+    learner = learner_of(PermutedTasks("digits", pixels="standardised"), outliers=9, outlier_order="turned")
     images = np.random.default_rng(0).normal(size=[12, 64]).astype(np.float32)
     shown, truth = learner._as_shown(tf.constant(images), tf.zeros(12, tf.int32), tf.constant(0), tf.constant(0))
     np.testing.assert_array_equal(shown[:12], images)
@@ -234,7 +240,7 @@ def test_turned_outliers_are_each_a_square_as_it_does_not_lie():
 
 
 def experiment_of(method, folder, **settings):
-    settings = {"infer_task": "logsumexp", "infer_images": 60, "center_pixels": False, **settings}
+    settings = {"infer_task": "logsumexp", "infer_images": 60, "pixels": "standardised", **settings}
     if method == "hypernetwork":
         settings |= {"task_embedding_dim": 16, "num_chunks": 10, "hypernet_hidden_dims": [32]}
     common = {"run_name": "a", "logdir": str(folder), "dataset": "digits", "innernet_all_dims": [64, 64, 10]}
@@ -332,7 +338,7 @@ def test_tensorboard_shows_what_was_inferred(tmp_path):
         ({"infer_task": "energy"}, "infer_task: got 'energy'; input should be 'oracle', 'logsumexp'"),
         ({"infer_task": "logsumexp", "method": "ewc"}, "but one network with one head has no task to be told"),
         ({"infer_images": 9}, "infer_images: got 9; input should be greater than or equal to 10"),
-        ({"outliers": 8}, "outliers: expected center_pixels: false beside them"),
+        ({"outliers": 8}, "outliers: expected pixels: standardised beside them"),
         (
             {
                 "outliers": 8,
@@ -341,10 +347,10 @@ def test_tensorboard_shows_what_was_inferred(tmp_path):
                 "innernet_all_dims": [784, 9, 2],
                 "n_tasks_to_learn": 5,
             },
-            "outliers: expected center_pixels: false beside them",
+            "outliers: expected pixels: standardised beside them",
         ),
-        ({"outliers": 300, "center_pixels": False}, "outliers: got 300; expected at most batch_size, 256"),
-        ({"outliers": 8, "center_pixels": False, "method": "si"}, "outliers: the method si does not use it, only"),
+        ({"outliers": 300, "pixels": "standardised"}, "outliers: got 300; expected at most batch_size, 256"),
+        ({"outliers": 8, "pixels": "standardised", "method": "si"}, "outliers: the method si does not use it, only"),
     ],
 )
 def test_what_an_experiment_cannot_ask_of_inference(settings, said):

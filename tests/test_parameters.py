@@ -32,9 +32,10 @@ WRONG = {
     "a number with underscores": (GOOD + "batch_size: 1_000", ["got '1_000'; did you mean 1000?"]),
     "a number of base 16": (GOOD + "batch_size: 0x10", ["got '0x10'; did you mean 16?"]),
     "a number of base 60": (GOOD + "batch_size: 1:30", ["batch_size: got '1:30'", "valid integer"]),
-    "a truth value of YAML 1.1": (GOOD + "center_pixels: off", ["got 'off'; did you mean false?"]),
+    "a truth value of YAML 1.1": (GOOD + "embedding_per_chunk: off", ["got 'off'; did you mean false?"]),
     "a fraction for a count": (GOOD + "num_chunks: 2.5", ["num_chunks: got 2.5", "valid integer"]),
     "another word for rows": (GOOD + "num_chunks: row", ["num_chunks: got 'row'", "'rows'", "valid integer"]),
+    "another word for raw": (GOOD + "pixels: row", ["pixels: got 'row'", "did you mean raw?"]),
     "no rate for embeddings": (GOOD + "embedding_rate_factor: 0", ["embedding_rate_factor: got 0", "greater than 0"]),
     "zero steps": (GOOD + "iters_per_task: 0", ["iters_per_task: got 0", "greater than or equal to 1"]),
     "a negative strength": (GOOD + "l2_regularization: -1e-5", ["l2_regularization: got -1e-05", "greater than"]),
@@ -290,14 +291,15 @@ def test_a_default_of_the_library_is_that_of_an_experiment(function, name):
 def test_the_library_takes_every_parameter_that_is_not_about_the_run_itself():
     about_the_run = {"run_name", "logdir", "n_tasks_to_learn", "full_testing_tasks", "innernet_all_dims", "method"}
     about_the_run |= {"infer_task", "infer_images"} | OF_A_KIND
-    of_others = {"heads", "l2", "ewc", "si", "rehearsal", "rotated", "split"}
+    of_others = {"heads", "network_init", "l2", "ewc", "si", "rehearsal", "rotated", "split"}
     assert {name for _, name in TAKEN} == set(Experiment.model_fields) - about_the_run - of_others
 
 
 def test_what_is_built_has_the_experiments_values():
     changed = {
-        "dataset": "digits", "innernet_all_dims": [64, 12, 10], "seed": 3, "center_pixels": False, "num_chunks": "rows",
-        "task_embedding_dim": 7, "embedding_per_chunk": True, "hypernet_hidden_dims": [5], "n_tasks_to_learn": 4,
+        "dataset": "digits", "innernet_all_dims": [64, 12, 10], "seed": 3, "pixels": "standardised",
+        "num_chunks": "rows", "task_embedding_dim": 7, "embedding_per_chunk": True, "hypernet_hidden_dims": [5],
+        "n_tasks_to_learn": 4,
         "hypernet_activation": "relu", "embedding_init_std": 0.0, "chunk_embedding_init_std": 0.0, "batch_size": 9,
         "head_init_scale": 0.0, "iters_per_task": 11, "learning_rate": 0.2, "final_learning_rate_fraction": 0.3,
         "embedding_rate_factor": 4.0, "l2_regularization": 0.5, "l2_memory_regularization": 0.6,
@@ -340,7 +342,7 @@ def test_the_estimate_of_ram_is_above_what_a_run_takes_and_not_far_above(tmp_pat
         {"n_tasks_to_learn": 200},
         {"embedding_per_chunk": True},
         {"batch_size": 10_000},
-        {"batch_size": 10_000, "outliers": 10_000, "center_pixels": False},
+        {"batch_size": 10_000, "outliers": 10_000, "pixels": "standardised"},
         {"infer_task": "entropy"},
     ],
     ids=str,

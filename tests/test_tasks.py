@@ -10,7 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from conftest import needs_mnist
-from hypernet_lib.datasets import KNOWN_DATASETS, DataError, describe_dataset
+from hypernet_lib.datasets import KNOWN_DATASETS, DataError, describe_dataset, load_dataset
 from hypernet_lib.hypernet import Hypernetwork
 from hypernet_lib.quiet import tf
 from hypernet_lib.targets import MLP
@@ -20,7 +20,18 @@ from hypernet_lib.training import Learner
 
 @pytest.fixture(scope="module")
 def digits():
-    return PermutedTasks("digits", seed=3, center_pixels=False)
+    return PermutedTasks("digits", seed=3, pixels="standardised")
+
+
+def test_raw_pixels_go_from_black_at_0_to_1_and_are_seen_alike_by_every_candidate():
+    raw, (images, _) = PermutedTasks("digits", pixels="raw"), load_dataset("digits")[0]
+    np.testing.assert_allclose(raw.train_images, images / 16, atol=1e-7)
+    assert raw.train_images.min() == 0 and raw.train_images.max() == 1
+    with pytest.raises(ValueError, match="pixels: got 'grey'; expected 'centred', 'standardised' or 'raw'"):
+        PermutedTasks("digits", pixels="grey")
+    come = raw.as_they_come(1, raw.test_images)
+    np.testing.assert_array_equal(come, raw.test_images[:, raw.permutation(1)])
+    np.testing.assert_array_equal(raw.seen_by(0, come), come)
 
 
 def test_validation_images_are_the_last_of_the_training_images_and_no_others():
@@ -191,7 +202,7 @@ def test_data_that_each_process_would_look_for_elsewhere_are_refused_at_once(mon
 
 @needs_mnist
 def test_mnist_has_its_sizes_and_is_learned_in_a_few_steps():
-    mnist = PermutedTasks("mnist", center_pixels=False)
+    mnist = PermutedTasks("mnist", pixels="standardised")
     assert mnist.train_images.shape == (60_000, 784) and mnist.test_images.shape == (10_000, 784)
     assert mnist.train_images.std() == pytest.approx(1, abs=1e-4)
     target = MLP([784, 32, 10])

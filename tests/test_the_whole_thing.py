@@ -52,7 +52,7 @@ def whole(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tasks():
-    return PermutedTasks("digits", seed=0, center_pixels=False)
+    return PermutedTasks("digits", seed=0, pixels="standardised")
 
 
 def test_its_tasks_are_the_librarys(whole, tasks):

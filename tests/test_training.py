@@ -18,7 +18,7 @@ from hypernet_lib.training import CHOICES, Learner, TrainingError
 
 @pytest.fixture(scope="module")
 def digits():
-    return PermutedTasks("digits", center_pixels=False)
+    return PermutedTasks("digits", pixels="standardised")
 
 
 def make(digits, n_tasks=6, iterations=20, target=None, hidden_dims=(16,), n_chunks=5, **settings):

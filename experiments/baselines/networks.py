@@ -13,19 +13,23 @@ from hypernet_lib.targets import Target
 from hypernet_lib.training import Learner
 
 
-def initial_weights(target: Target, seed: int, task: int) -> np.ndarray:
-    """A target network's flat weights [P]: kernels as Glorot and Bengio draw them, everything else zero."""
+def initial_weights(target: Target, seed: int, task: int, network_init: str = "glorot") -> np.ndarray:
+    """A target network's flat weights [P]: kernels as Glorot and Bengio draw them, everything else zero ("glorot").
+
+    "torch": as PyTorch's layers start, kernel and bias uniform in +-1 / sqrt(n), where a unit has n inputs.
+    """
+    if network_init not in ("glorot", "torch"):
+        raise ValueError(f"network_init: got {network_init!r}; expected 'glorot' or 'torch'")
     random = np.random.default_rng([seed, 5, task])
-    return np.concatenate([_initial(random, shape) for shape in target.shapes])
-
-
-def _initial(random: np.random.Generator, shape: list[int]) -> np.ndarray:
-    """Flat initial values: of a kernel, dense or of a convolution [height, width, inputs, outputs], or of a bias."""
-    if len(shape) == 1:
-        return np.zeros(shape, np.float32)
-    *window, n_in, n_out = shape
-    values = glorot(random, n_in, n_out, math.prod(window))
-    return values.reshape(-1)
+    found = []
+    for shape, of_bias in zip(target.shapes[::2], target.shapes[1::2], strict=True):
+        *window, n_in, n_out = shape  # a kernel's, dense or of a convolution [height, width, inputs, outputs]
+        if network_init == "torch":
+            limit = 1 / math.sqrt(math.prod(window) * n_in)
+            found += [random.uniform(-limit, limit, some) for some in (shape, of_bias)]
+        else:
+            found += [glorot(random, n_in, n_out, math.prod(window)), np.zeros(of_bias)]
+    return np.concatenate([values.reshape(-1) for values in found]).astype(np.float32)
 
 
 class SeparateNetworks(tf.Module):
@@ -37,9 +41,11 @@ class SeparateNetworks(tf.Module):
 
     shared_variables, head = [], None
 
-    def __init__(self, target: Target, n_tasks: int, seed: int = 0):
+    def __init__(self, target: Target, n_tasks: int, seed: int = 0, network_init: str = "glorot"):
         super().__init__()
-        self.task_embeddings = tf.Variable(np.stack([initial_weights(target, seed, task) for task in range(n_tasks)]))
+        self.task_embeddings = tf.Variable(
+            np.stack([initial_weights(target, seed, task, network_init) for task in range(n_tasks)])
+        )
 
     def weights(self, embedding: tf.Tensor) -> tf.Tensor:
         """The flat weights [P] for an "embedding" [P]: the same."""
@@ -57,13 +63,19 @@ class OneNetwork(tf.Module):
 
     head = None
 
-    def __init__(self, target: Target, n_tasks: int, heads: str = "shared", seed: int = 0):
+    def __init__(
+        self, target: Target, n_tasks: int, heads: str = "shared", seed: int = 0, network_init: str = "glorot"
+    ):
         super().__init__()
         self.target, self.head_per_task = target, heads == "per_task"
         self.n_of_head = count_weights(target.shapes[-2:]) if self.head_per_task else 0  # h, or none
         n_shared = count_weights(target.shapes) - self.n_of_head
-        self.shared = tf.Variable(initial_weights(target, seed, 0)[:n_shared])
-        heads = [initial_weights(target, seed, task)[n_shared:] for task in range(n_tasks if self.head_per_task else 0)]
+
+        def first(task):
+            return initial_weights(target, seed, task, network_init)
+
+        self.shared = tf.Variable(first(0)[:n_shared])
+        heads = [first(task)[n_shared:] for task in range(n_tasks)] if self.head_per_task else []
         self.task_embeddings = tf.Variable(np.stack(heads) if heads else np.empty([n_tasks, 0], np.float32))
 
     @property
