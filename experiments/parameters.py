@@ -218,8 +218,8 @@ class Experiment(BaseModel):
             raise ValueError(f"outliers: got {self.outliers}; expected at most batch_size, {self.batch_size}")
         if self.outliers and self.pixels == "centred" and (self.tasks == "permuted" or self.outlier_order == "turned"):
             raise ValueError(
-                "outliers: expected pixels: standardised beside them where tasks are permuted or outliers turned; with "
-                "a mean of its own for each pixel, an image in another order is not what another task's would be"
+                "outliers: expected pixels: standardised or raw beside them where tasks are permuted or outliers "
+                "turned; with a mean of its own for each pixel, an image in another order is not what another task's is"
             )
         if self.outliers and self.outlier_order == "turned" and height != width:
             raise ValueError(

@@ -153,11 +153,11 @@ def thousands() -> pd.DataFrame:
 def over_seeds(file: str) -> pd.DataFrame:
     """A row for each experiment of params/<file>.yaml, over its seeds: what it asked, how large it is, what came of it.
 
-    Columns: `runs`; `method`; `told`, whether it is told the task at test time; `tasks`, `target`, `E`, `steps`,
-    `batch`; `dropped`, the share of pixels dropped in training; `parameters`, `per_task`, `stored` (not a number where
-    it is all images); `ACC`, the mean over runs, and `sd`, their standard deviation; `worst`, the lowest accuracy of a
-    task in any run; `just learned`, `forgetting` and `seconds`, means. Without a hypernetwork E is not a number. Raises
-    ExperimentError where one is not done.
+    Columns: `runs`; `method`; `told`, whether it is told the task at test time; `pixels`; `start`, its `network_init`;
+    `tasks`, `target`, `E`, `steps`, `batch`; `dropped`, the share of pixels dropped in training; `parameters`,
+    `per_task`, `stored` (not a number where it is all images); `ACC`, the mean over runs, and `sd`, their standard
+    deviation; `worst`, the lowest accuracy of a task in any run; `just learned`, `forgetting` and `seconds`, means.
+    Without a hypernetwork E is not a number. Raises ExperimentError where one is not done.
     """
     rows = {}
     for name, experiments in _seeds_together(file).items():
@@ -167,6 +167,8 @@ def over_seeds(file: str) -> pd.DataFrame:
             "runs": len(runs),
             "method": first.method,
             "told": first.is_told_the_task,
+            "pixels": first.pixels,
+            "start": first.network_init,
             "tasks": first.n_tasks_to_learn,
             "target": "-".join(map(str, first.innernet_all_dims)),
             "E": first.task_embedding_dim if first.method == "hypernetwork" else float("nan"),
@@ -251,6 +253,11 @@ def compared_with_published() -> pd.DataFrame:
     """
     theirs = pd.read_csv(PROJECT / "outputs" / "published" / "permuted_mnist_10.csv").set_index(["method", "told"])
     return over_seeds("methods_large").join(theirs, on=["method", "told"])
+
+
+def with_published_settings() -> pd.DataFrame:
+    """Runs with the steps, batches and rate of SOURCES[0], params/methods_published.yaml: rows of `over_seeds`."""
+    return over_seeds("methods_published")
 
 
 def compared_on_a_hundred() -> pd.DataFrame:
@@ -427,19 +434,31 @@ def _by_size() -> str:
 
 
 def _methods(table: pd.DataFrame) -> str:
-    header = ["method", "told the task", "ACC", "worst", "forgetting", "parameters", "per task", "stored", "minutes"]
+    header = ["method", "told the task", "pixels", "ACC", "worst", "forgetting"]
+    header += ["parameters", "per task", "stored", "minutes"]
     sources = [source for source in SOURCES if source in table]
     rows = []
     for _, row in table.iterrows():
         accuracies = [f"{row['ACC']:.4f}{_spread(row['sd'])}", *_four(row, ["worst", "forgetting"])]
         told = "yes" if row["told"] else "no"
         minutes = "" if pd.isna(row["seconds"]) else f"{row['seconds'] / 60:.1f}"
-        cells = [f"`{row['method']}`", told, *accuracies, *_sizes(row), _stored(row), minutes]
+        cells = [f"`{row['method']}`", told, row["pixels"], *accuracies, *_sizes(row), _stored(row), minutes]
         theirs = ["" if pd.isna(row[source]) else f"{row[source]:.4f}" for source in sources]
         if theirs:
             theirs[0] += _spread(row["sem"])
         rows.append([*cells, *theirs])
     return _markdown([*header, *sources], rows)
+
+
+def _published_settings() -> str:
+    """A row for each run with published settings, and what was published of its method."""
+    theirs = compared_with_published().set_index(["method", "told"])[SOURCES[0]]
+    rows = []
+    for _, row in with_published_settings().iterrows():
+        told, start = "yes" if row["told"] else "no", {"glorot": "Glorot's", "torch": "PyTorch's"}[row["start"]]
+        accuracies = f"{row['ACC']:.4f}", f"{theirs[row['method'], row['told']]:.4f}"
+        rows.append([f"`{row['method']}`", told, row["pixels"], start, *accuracies])
+    return _markdown(["method", "told the task", "pixels", "first weights", "ACC", SOURCES[0]], rows)
 
 
 def _methods_in_short() -> str:
@@ -525,6 +544,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "methods in short": _methods_in_short,
     "methods on ten tasks": lambda: _methods(compared()),
     "methods beside published ones": lambda: _methods(compared_with_published()),
+    "published settings": _published_settings,
     "methods on a hundred tasks": lambda: _methods(compared_on_a_hundred()),
     "nobody names the task": _without_oracle,
     "split": _split,

@@ -338,7 +338,7 @@ def test_tensorboard_shows_what_was_inferred(tmp_path):
         ({"infer_task": "energy"}, "infer_task: got 'energy'; input should be 'oracle', 'logsumexp'"),
         ({"infer_task": "logsumexp", "method": "ewc"}, "but one network with one head has no task to be told"),
         ({"infer_images": 9}, "infer_images: got 9; input should be greater than or equal to 10"),
-        ({"outliers": 8}, "outliers: expected pixels: standardised beside them"),
+        ({"outliers": 8}, "outliers: expected pixels: standardised or raw beside them"),
         (
             {
                 "outliers": 8,
@@ -347,7 +347,7 @@ def test_tensorboard_shows_what_was_inferred(tmp_path):
                 "innernet_all_dims": [784, 9, 2],
                 "n_tasks_to_learn": 5,
             },
-            "outliers: expected pixels: standardised beside them",
+            "outliers: expected pixels: standardised or raw beside them",
         ),
         ({"outliers": 300, "pixels": "standardised"}, "outliers: got 300; expected at most batch_size, 256"),
         ({"outliers": 8, "pixels": "standardised", "method": "si"}, "outliers: the method si does not use it, only"),

@@ -153,7 +153,7 @@ def test_separate_networks_have_the_rate_that_was_best_on_validation_images():
 def test_every_method_has_the_rate_and_the_strength_that_were_best_on_validation_images(file, search, searched):
     def choice(experiment):
         own = getattr(experiment, experiment.method, None)
-        return experiment.learning_rate, getattr(own, "strength", None), experiment.num_chunks
+        return experiment.learning_rate, getattr(own, "strength", None), experiment.num_chunks, experiment.pixels
 
     tried = load_experiments(PROJECT / "params" / f"{search}.yaml")
     assert {experiment.evaluate_on for experiment in tried} == {"validation"}
@@ -164,8 +164,13 @@ def test_every_method_has_the_rate_and_the_strength_that_were_best_on_validation
         like = [
             e for e in like if one.method != "rehearsal" or e.rehearsal.images_per_task == one.rehearsal.images_per_task
         ]
+        if file == "methods_100":  # where pixels were not searched
+            like = [e for e in like if e.pixels == one.pixels]
         best = max(like, key=lambda e: summary_of(f"{search}/{e.run_name}")["ACC"])
         assert choice(one) == choice(best) and len(like) > 1
+        if file == "methods":  # no rate at the edge of those tried with the same pixels
+            rates = sorted(e.learning_rate for e in like if e.pixels == one.pixels)
+            assert rates[0] < one.learning_rate < rates[-1]
         assert all(e.innernet_all_dims == one.innernet_all_dims for e in like)
 
 
@@ -209,7 +214,24 @@ def test_methods_are_compared_beside_what_others_measured():
     shown = {line.split(" | ")[0].strip("| `"): line for line in TABLES["methods in short"]().splitlines()}
     assert f"{row['ACC']:.3f} (0.960, 0.947)" in shown["ewc"] and "all images" in shown["joint"]
     (line,) = [line for line in TABLES["methods beside published ones"]().splitlines() if "`ewc` | yes" in line]
-    assert line.endswith(" | 0.9596 ± 0.0006 | 0.9473 |")
+    assert line.startswith("| `ewc` | yes | raw | ") and line.endswith(" | 0.9596 ± 0.0006 | 0.9473 |")
+
+
+def test_runs_with_published_settings_have_them_and_stand_beside_what_was_published():
+    lines = TABLES["published settings"]().splitlines()[2:]
+    experiments = load_experiments(PROJECT / "params" / "methods_published.yaml")
+    assert len(lines) == len(experiments) == 8
+    published = {("in_a_row", True): 0.8179, ("in_a_row", False): 0.7851, ("ewc", False): 0.9442, ("si", False): 0.9533}
+    for line, one in zip(lines, experiments, strict=True):
+        settings = one.iters_per_task, one.batch_size, one.learning_rate, one.final_learning_rate_fraction
+        assert getattr(getattr(one, one.method, None), "strength", None) == {"ewc": 100, "si": 5}.get(one.method)
+        assert settings == (5000, 128, 1e-4, 1) and one.innernet_all_dims == [784, 1000, 1000, 10]
+        rows = rows_of(f"methods_published/{one.run_name}/metrics.csv")
+        final = [row["accuracy"] for row in rows if row["learned"] == 10]
+        start = {"glorot": "Glorot's", "torch": "PyTorch's"}[one.network_init]
+        told = one.heads == "per_task"
+        cells = f"`{one.method}`", "yes" if told else "no", one.pixels, start, f"{statistics.mean(final):.4f}"
+        assert line == f"| {' | '.join(cells)} | {published[one.method, told]:.4f} |"
 
 
 def test_the_best_run_is_counted_by_hand_and_chosen_on_validation_images():

@@ -22,13 +22,15 @@ def initial_weights(target: Target, seed: int, task: int, network_init: str = "g
         raise ValueError(f"network_init: got {network_init!r}; expected 'glorot' or 'torch'")
     random = np.random.default_rng([seed, 5, task])
     found = []
-    for shape, of_bias in zip(target.shapes[::2], target.shapes[1::2], strict=True):
-        *window, n_in, n_out = shape  # a kernel's, dense or of a convolution [height, width, inputs, outputs]
-        if network_init == "torch":
+    for shape in target.shapes:
+        is_kernel = len(shape) > 1  # dense, or of a convolution [height, width, inputs, outputs]; its bias follows
+        if is_kernel:
+            *window, n_in, n_out = shape
             limit = 1 / math.sqrt(math.prod(window) * n_in)
-            found += [random.uniform(-limit, limit, some) for some in (shape, of_bias)]
+        if network_init == "torch":
+            found.append(random.uniform(-limit, limit, shape))
         else:
-            found += [glorot(random, n_in, n_out, math.prod(window)), np.zeros(of_bias)]
+            found.append(glorot(random, n_in, n_out, math.prod(window)) if is_kernel else np.zeros(shape))
     return np.concatenate([values.reshape(-1) for values in found]).astype(np.float32)
 
 
