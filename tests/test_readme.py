@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import run_experiments
+from conftest import needs_mnist
 from experiments import report
 from experiments.build import build
 from experiments.files import load_experiments
@@ -516,6 +517,7 @@ def test_what_is_right_of_split_tasks_with_lenet():
     assert set(table.index) == set(mlp.index)
 
 
+@needs_mnist
 def test_a_high_rate_leaves_hardly_any_fisher_information_of_a_split_task():
     asked = next(
         e for e in load_experiments(PROJECT / "params" / "search_split.yaml") if e.run_name.startswith("class-ewc")
