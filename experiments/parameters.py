@@ -30,6 +30,7 @@ from pydantic.fields import FieldInfo
 from experiments.baselines.settings import (
     KEPT_PER_WEIGHT,
     METHODS,
+    NOT_GENERATED,
     ONE_NETWORK,
     SETTINGS,
     EWCSettings,
@@ -48,14 +49,20 @@ Strength = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 # Parameters that are settings of their own, by the name of their method or family.
 NESTED = SETTINGS | FAMILY_SETTINGS
-# Parameters that teach the network of one task to tell its images from others.
-OF_NETWORKS_OF_TASKS = {"outliers", "outlier_order"}
 # Parameters that act on a hypernetwork, and on nothing else.
-OF_HYPERNETWORK = {
+OF_HYPERNETWORK = (
     "task_embedding_dim", "num_chunks", "hypernet_hidden_dims", "l2_regularization", "l2_memory_regularization",
     "embedding_rate_factor", "embedding_per_chunk", "embedding_init_std", "chunk_embedding_init_std", "head_init_scale",
     "hypernet_activation", "freeze_shared_after", "updates", "regularized_tasks", "precision",
-}  # fmt: skip
+)  # fmt: skip
+# The methods that use a parameter, where not all do.
+USERS = {
+    **dict.fromkeys(OF_HYPERNETWORK, ("hypernetwork",)),
+    **dict.fromkeys(("outliers", "outlier_order"), ("hypernetwork", "separate")),  # a network for each task
+    "heads": ONE_NETWORK,
+    "network_init": NOT_GENERATED,
+    **{method: (method,) for method in SETTINGS},
+}
 
 
 class ExperimentError(ValueError):
@@ -343,13 +350,7 @@ class Experiment(BaseModel):
 
 def users(key: str) -> tuple[str, ...]:
     """The methods that use a parameter."""
-    if key in OF_HYPERNETWORK:
-        return ("hypernetwork",)
-    if key in OF_NETWORKS_OF_TASKS:
-        return ("hypernetwork", "separate")
-    if key == "network_init":
-        return tuple(method for method in METHODS if method != "hypernetwork")
-    return (key,) if key in SETTINGS else ONE_NETWORK if key == "heads" else METHODS
+    return USERS.get(key, METHODS)
 
 
 def is_used(key: str, method: str, family: str) -> bool:

@@ -251,13 +251,20 @@ def compared_with_published() -> pd.DataFrame:
     The rows of `over_seeds`, with a column for each of the two SOURCES: the accuracy published there. `sem` is the
     standard error of the first; the second had one run of each.
     """
-    theirs = pd.read_csv(PROJECT / "outputs" / "published" / "permuted_mnist_10.csv").set_index(["method", "told"])
-    return over_seeds("methods_large").join(theirs, on=["method", "told"])
+    return _beside_published("methods_large")
 
 
 def with_published_settings() -> pd.DataFrame:
-    """Runs with the steps, batches and rate of SOURCES[0], params/methods_published.yaml: rows of `over_seeds`."""
-    return over_seeds("methods_published")
+    """Runs with the steps, batches and rate of SOURCES[0], params/methods_published.yaml, beside what others measured.
+
+    Columns as of `compared_with_published`.
+    """
+    return _beside_published("methods_published")
+
+
+def _beside_published(file: str) -> pd.DataFrame:
+    theirs = pd.read_csv(PROJECT / "outputs" / "published" / "permuted_mnist_10.csv").set_index(["method", "told"])
+    return over_seeds(file).join(theirs, on=["method", "told"])
 
 
 def compared_on_a_hundred() -> pd.DataFrame:
@@ -452,12 +459,10 @@ def _methods(table: pd.DataFrame) -> str:
 
 def _published_settings() -> str:
     """A row for each run with published settings, and what was published of its method."""
-    theirs = compared_with_published().set_index(["method", "told"])[SOURCES[0]]
     rows = []
     for _, row in with_published_settings().iterrows():
         told, start = "yes" if row["told"] else "no", {"glorot": "Glorot's", "torch": "PyTorch's"}[row["start"]]
-        accuracies = f"{row['ACC']:.4f}", f"{theirs[row['method'], row['told']]:.4f}"
-        rows.append([f"`{row['method']}`", told, row["pixels"], start, *accuracies])
+        rows.append([f"`{row['method']}`", told, row["pixels"], start, *_four(row, ["ACC", SOURCES[0]])])
     return _markdown(["method", "told the task", "pixels", "first weights", "ACC", SOURCES[0]], rows)
 
 

@@ -93,10 +93,10 @@ class DatasetTasks:
             n = len(train_labels) - len(train_labels) // 12
             test_images, test_labels = train_images[n:], train_labels[n:]
             train_images, train_labels = train_images[:n], train_labels[:n]
-        self._mean, self._std = np.zeros(1), float(train_images.max())
+        self._mean, self._divisor = np.zeros(1), float(train_images.max())
         if pixels != "raw":
             self._mean = train_images.mean(means[pixels], dtype=np.float64).reshape(-1)  # [P] or [1]
-            self._std = train_images.std(dtype=np.float64)
+            self._divisor = train_images.std(dtype=np.float64)
         self.train_images = self._normalised(train_images)  # [N, P]
         self.test_images = self._normalised(test_images)  # [M, P]
         self.train_labels = train_labels.astype(np.int32)  # [N]
@@ -129,7 +129,7 @@ class DatasetTasks:
         raise NotImplementedError
 
     def _normalised(self, images):
-        return ((images.reshape(len(images), -1) - self._mean) / self._std).astype(np.float32)
+        return ((images.reshape(len(images), -1) - self._mean) / self._divisor).astype(np.float32)
 
 
 class PermutedTasks(DatasetTasks):
@@ -156,7 +156,7 @@ class PermutedTasks(DatasetTasks):
     ):
         super().__init__(dataset, pixels, evaluate_on)
         self.seed, self.narrow_tasks = seed, narrow_tasks
-        self._subtracted = (self._mean / self._std).astype(np.float32)  # [P], or [1]: each pixel's own, or that of all
+        self._subtracted = (self._mean / self._divisor).astype(np.float32)  # [P], each pixel's own; or [1], one for all
 
     def as_they_come(self, task: int, images: np.ndarray) -> np.ndarray:
         """Images in the task's order of pixels, no mean subtracted: as somebody meets them who is not told the task."""
@@ -202,7 +202,7 @@ class RotatedTasks(DatasetTasks):
         # Interpolation is linear in the image: what becomes of each pixel alone, [P, P], says what becomes of all.
         each = np.eye(self.n_pixels, dtype=np.float32).reshape(-1, *self.image_shape)
         turned = ndimage.rotate(each, angle, axes=(1, 2), reshape=False, order=1, mode="grid-constant")
-        pixels = images * np.float32(self._std) + self._mean.astype(np.float32)  # as they were in the data set
+        pixels = images * np.float32(self._divisor) + self._mean.astype(np.float32)  # as they were in the data set
         return TaskData(self._normalised(pixels @ turned.reshape(self.n_pixels, -1)), labels)
 
 

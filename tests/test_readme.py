@@ -245,9 +245,8 @@ def test_what_the_same_network_keeps_with_and_without_the_memory_loss():
     assert "all hundred at the end, {:.3f} and {:.3f} on average".format(*kept) in TOLD
 
 
-def best_by_pixels(file, told):
-    """The highest accuracy on validation images of each method, told the task or not, for each kind of pixels."""
-    tried = over_seeds(file)
+def best_by_pixels(tried, told):
+    """The highest accuracy of each method among rows of `over_seeds`, told the task or not, for each kind of pixels."""
     return tried[tried["told"] == told].pivot_table(values="ACC", index="method", columns="pixels", aggfunc="max")
 
 
@@ -266,20 +265,19 @@ def test_what_the_other_methods_reach():
     assert f"{ewc:.4f} in place of {was['ewc']:.4f} with centred ones" in TOLD and ewc > was["ewc"]
     spreads = table.loc["si-shared", "sd"], centred.loc["si", "sd"]
     assert "does not, {:.4f} ± {:.4f} in place of {:.4f} ± {:.4f}".format(si, spreads[0], was["si"], spreads[1]) in TOLD
-    told = best_by_pixels("search_methods", told=True)
+    tried = over_seeds("search_methods")
+    searched, told = tried["ACC"], best_by_pixels(tried, told=True)
     pairs = np.concatenate([told.loc[method, ["centred", "raw"]] for method in ("ewc", "si")])
     assert "(EWC {:.4f}, raw {:.4f}; SI {:.4f} and {:.4f}; validation images)".format(*pairs) in TOLD
     assert (told.loc[["ewc", "si", "in_a_row"], "centred"] > told.loc[["ewc", "si", "in_a_row"], "raw"]).all()
     assert "help, {:.4f} in place of {:.4f} on".format(*told.loc[["rehearsal", "in_a_row"], "raw"]) in TOLD
-    rows = over_seeds("search_methods")["ACC"]
-    stored = [rows["slow_rehearsal-shared"], rows["raw_rehearsal-shared-rate0.003"]]
-    in_a_row = best_by_pixels("search_methods", told=False).loc["in_a_row"]
+    stored = [searched["slow_rehearsal-shared"], searched["raw_rehearsal-shared-rate0.003"]]
+    in_a_row = best_by_pixels(tried, told=False).loc["in_a_row"]
     assert in_a_row["centred"] > in_a_row["raw"]
     assert f"centred pixels ({stored[0]:.4f}; in a row {in_a_row['centred']:.4f})" in TOLD
     best = acc["rehearsal", False], acc["in_a_row", False]
     said = f"with raw ones ({stored[1]:.4f} and {in_a_row['raw']:.4f}); at the best of each "
     assert said + "{:.3f} in place of {:.3f} on test images".format(*best) in TOLD
-    searched = over_seeds("search_methods")["ACC"]
     for head, rate in (("shared", "slow"), ("per_task", "fast")):
         thousand, hundred = (searched[f"{rate}_rehearsal-{head}{end}"] for end in ("-images_per_task1000", ""))
         assert f"told {thousand:.3f} in place of {hundred:.3f}" in TOLD
@@ -304,7 +302,8 @@ def test_what_the_other_methods_reach():
 def test_what_the_other_methods_reach_in_a_larger_network():
     small, large = (table.set_index(["method", "told"]) for table in (compared(), compared_with_published()))
     acc, before = large["ACC"], small["ACC"]
-    searched = over_seeds("search_methods_large")["ACC"]
+    tried = over_seeds("search_methods_large")
+    searched = tried["ACC"]
     wide, narrow = (searched.filter(regex=f"^{name}").max() for name in ("hypernetwork", "few_chunks"))
     assert f"size reach {wide:.4f}, the 60 of the table, from a last hidden layer of 95 units, {narrow:.4f}." in TOLD
     numbers = (large["parameters"] + large["stored"]).xs(True, level="told") / 1e6
@@ -329,7 +328,7 @@ def test_what_the_other_methods_reach_in_a_larger_network():
     assert (acc[centred.index] > centred + 0.005).all()
     said = "EWC has {:.4f} not told and {:.4f} told, SI {:.4f} and {:.4f} (three"
     assert said.format(*centred[[(method, told) for method in ("ewc", "si") for told in (False, True)]]) in TOLD
-    not_told, told = (best_by_pixels("search_methods_large", told) for told in (False, True))
+    not_told, told = (best_by_pixels(tried, told) for told in (False, True))
     assert (not_told.loc[["l2", "rehearsal"], "raw"] > not_told.loc[["l2", "rehearsal"], "centred"] + 0.02).all()
     assert "not ({:.4f} raw, {:.4f} centred;".format(*told.loc["hypernetwork", ["raw", "centred"]]) in TOLD
     assert "row (told {:.4f} and {:.4f}), though with".format(*told.loc["in_a_row", ["raw", "centred"]]) in TOLD
@@ -342,7 +341,8 @@ def test_what_the_other_methods_reach_in_a_larger_network():
 
 
 def test_what_published_settings_reach():
-    kept, theirs = with_published_settings()["ACC"], compared_with_published()[SOURCES[0]]
+    table = with_published_settings()
+    kept, theirs = table["ACC"], table[SOURCES[0]]
     ours, raw, torch, both = kept[["in_a_row-per_task", "raw-per_task", "torch-per_task", "raw_torch-per_task"]]
     said = f"keeps {ours:.4f} with their steps too; with raw pixels {raw:.4f}, with PyTorch's weights {torch:.4f}, "
     assert said + f"with both {both:.4f}. That is four standard deviations" in TOLD

@@ -64,7 +64,9 @@ KEPT_PER_WEIGHT = {
 }
 # Methods that learn one target network, with one head for all tasks or one for each.
 ONE_NETWORK = ("in_a_row", "l2", "ewc", "si", "rehearsal", "joint")
-METHODS = ("hypernetwork", *ONE_NETWORK, "separate")
+# Methods whose target networks nothing generates.
+NOT_GENERATED = (*ONE_NETWORK, "separate")
+METHODS = ("hypernetwork", *NOT_GENERATED)
 
 
 @dataclass(frozen=True)
